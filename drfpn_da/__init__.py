@@ -1,0 +1,9 @@
+"""drfpn_da: detectors and segmentors for where the labels are not, as a detectron2 plugin.
+
+Importing the package registers its parts in detectron2's registries and does nothing else.
+"""
+
+from .config import add_drfpn_da_config
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "add_drfpn_da_config"]

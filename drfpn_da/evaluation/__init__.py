@@ -1,0 +1,1 @@
+"""Evaluators, chosen from dataset metadata by one table."""

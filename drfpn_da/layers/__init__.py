@@ -1,0 +1,1 @@
+"""Small modules; they import drfpn_da.functional only."""

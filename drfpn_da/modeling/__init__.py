@@ -1,0 +1,1 @@
+"""Models: everything here registers itself in detectron2 registries."""
