@@ -3,6 +3,7 @@
 Importing the package registers its parts in detectron2's registries and does nothing else.
 """
 
+from . import data  # noqa: F401  (registers the data sets)
 from .config import add_drfpn_da_config
 
 __version__ = "0.1.0"

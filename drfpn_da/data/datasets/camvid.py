@@ -1,0 +1,180 @@
+"""CamVid in the SegNet layout: 11 classes of street scenes, and weak boxes from the label maps.
+
+Brostow, Fauqueur, Cipolla: Semantic object classes in video, PRL 2009.
+
+The label maps on disk use 11 for "unlabelled". They are copied once into the cache with 255 in its
+place, detectron2's usual ignore value, so that stock mappers, losses and evaluators need no setting.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from detectron2.data.datasets import load_coco_json
+from PIL import Image
+from pycocotools import mask as mask_util
+
+from .catalog import register_dataset, set_paths
+from .paths import build_once, cache_root, fingerprint, require_layout
+
+SPLITS = ("train", "val")
+STUFF_CLASSES = [
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+]
+COLORS = [
+    (70, 130, 180),
+    (70, 70, 70),
+    (153, 153, 153),
+    (128, 64, 128),
+    (244, 35, 232),
+    (107, 142, 35),
+    (220, 220, 0),
+    (190, 153, 153),
+    (0, 0, 142),
+    (220, 20, 60),
+    (119, 11, 32),
+]
+UNLABELLED = 11
+IGNORE_LABEL = 255
+BOX_CLASSES = ["car", "pedestrian", "bicyclist"]
+# An 8-connected component becomes an object when it is at least this large; smaller ones are
+# slivers left by occlusion. Touching objects of one class stay merged: the boxes are weak.
+MIN_AREA = 100
+MIN_SIDE = 6
+LAYOUT = """
+camvid/
+  train/*.jpg|png  trainannot/*.png    pictures, and 8-bit label maps of the same stem
+  val/*.jpg|png    valannot/*.png      ids 0-10 as in docs/datasets.md, 11 = unlabelled
+"""
+
+
+def load_camvid(split: str, boxes: bool = False) -> list[dict]:
+    """Load one split as detectron2 data set dicts.
+
+    Args:
+        split: ``train`` or ``val``.
+        boxes: also give instances of :data:`BOX_CLASSES` (weak boxes and their masks).
+
+    Raises:
+        FileNotFoundError: data missing.
+        ValueError: a label map has an unknown id or another size than its picture.
+    """
+    name = f"camvid_boxes_{split}" if boxes else f"camvid_{split}"
+    root = require_layout(name, "camvid", [split, f"{split}annot"], LAYOUT)
+    pictures = sorted(p for p in (root / split).iterdir() if p.suffix in (".jpg", ".png"))
+    labels = [root / f"{split}annot" / f"{p.stem}.png" for p in pictures]
+    if not pictures:
+        raise FileNotFoundError(f"dataset '{name}': no .jpg or .png in {root / split}\n{LAYOUT}")
+    absent = next((p for p in labels if not p.is_file()), None)
+    if absent:
+        raise FileNotFoundError(f"dataset '{name}': label map {absent} does not exist")
+    key = fingerprint(labels, MIN_AREA, MIN_SIDE)
+    build = partial(_write_derived, pictures, labels)
+    derived = build_once(cache_root() / "camvid" / f"{split}-{key}", build)
+
+    json_file, image_root = str(derived / "boxes.json"), str(root / split)
+    sem_seg_root = str(derived / "labels")
+    set_paths(name, image_root=image_root, sem_seg_root=sem_seg_root)
+    if boxes:
+        set_paths(name, json_file=json_file)
+    records = load_coco_json(json_file, image_root, name if boxes else None)
+    for record in records:
+        stem = Path(record["file_name"]).stem
+        record["sem_seg_file_name"] = str(derived / "labels" / f"{stem}.png")
+        if not boxes:
+            del record["annotations"]
+    return records
+
+
+def _write_derived(pictures: list[Path], labels: list[Path], folder: Path) -> None:
+    """Write ``labels/*.png`` with the ignore value and ``boxes.json`` with the weak boxes."""
+    (folder / "labels").mkdir()
+    images: list[dict] = []
+    annotations: list[dict] = []
+    for index, (picture, label_file) in enumerate(zip(pictures, labels), start=1):
+        label = np.asarray(Image.open(label_file))
+        with Image.open(picture) as image:
+            width, height = image.size
+        if label.shape != (height, width):
+            raise ValueError(f"{label_file} is {label.shape}, but {picture} is {(height, width)}")
+        if label.max() > UNLABELLED:
+            raise ValueError(f"{label_file} has id {label.max()}; expected 0-{UNLABELLED}")
+        converted = np.where(label == UNLABELLED, IGNORE_LABEL, label).astype(np.uint8)
+        Image.fromarray(converted).save(folder / "labels" / f"{picture.stem}.png")
+        images.append(dict(id=index, file_name=picture.name, width=width, height=height))
+        for annotation in weak_instances(label):
+            annotation.update(id=len(annotations) + 1, image_id=index)
+            annotations.append(annotation)
+    categories = [dict(id=i + 1, name=name) for i, name in enumerate(BOX_CLASSES)]
+    data = dict(info={}, licenses=[], categories=categories, images=images, annotations=annotations)
+    (folder / "boxes.json").write_text(json.dumps(data))
+
+
+def weak_instances(label: np.ndarray) -> list[dict]:
+    """Turn the connected components of car, pedestrian and bicyclist into COCO annotations.
+
+    Components are 8-connected; those below :data:`MIN_AREA` pixels or with a side below
+    :data:`MIN_SIDE` pixels are dropped.
+
+    Args:
+        label: (H, W) ids of :data:`STUFF_CLASSES`.
+
+    Returns:
+        Annotations without ``id`` and ``image_id``; ``category_id`` starts at 1.
+    """
+    import cv2  # here, so that importing the package does not need OpenCV
+
+    found = []
+    for category_id, name in enumerate(BOX_CLASSES, start=1):
+        mask = (label == STUFF_CLASSES.index(name)).astype(np.uint8)
+        _, components, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        for index, (x, y, w, h, area) in enumerate(stats.tolist()):
+            if index == 0 or area < MIN_AREA or min(w, h) < MIN_SIDE:
+                continue
+            rle = mask_util.encode(np.asfortranarray(components == index, dtype=np.uint8))
+            rle["counts"] = rle["counts"].decode()
+            found.append(
+                dict(
+                    category_id=category_id,
+                    bbox=[x, y, w, h],
+                    area=area,
+                    iscrowd=0,
+                    segmentation=rle,
+                )
+            )
+    return found
+
+
+def register() -> None:
+    """Register ``camvid_{train,val}`` (labels) and ``camvid_boxes_{train,val}`` (with boxes)."""
+    common = dict(stuff_classes=STUFF_CLASSES, stuff_colors=COLORS, ignore_label=IGNORE_LABEL)
+    for split in SPLITS:
+        register_dataset(
+            f"camvid_{split}",
+            partial(load_camvid, split),
+            evaluator_type="sem_seg",
+            evaluator_types=["sem_seg"],
+            **common,
+        )
+        register_dataset(
+            f"camvid_boxes_{split}",
+            partial(load_camvid, split, boxes=True),
+            thing_classes=BOX_CLASSES,
+            evaluator_type="coco",
+            evaluator_types=["coco", "sem_seg"],
+            mask_format="bitmask",
+            **common,
+        )
