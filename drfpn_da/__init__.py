@@ -4,6 +4,7 @@ Importing the package registers its parts in detectron2's registries and does no
 """
 
 from . import data  # noqa: F401  (registers the data sets)
+from . import modeling as _modeling  # noqa: F401  (registers the models)
 from .config import add_drfpn_da_config
 
 __version__ = "0.1.0"

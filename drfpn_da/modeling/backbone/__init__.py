@@ -1,1 +1,25 @@
 """Backbones and bottom-up networks."""
+
+from .build import (
+    build_drfpn_backbone,
+    build_fcos_resnet_drfpn_backbone,
+    build_resnet_drfpn_backbone,
+    build_retinanet_resnet_drfpn_backbone,
+)
+from .drfpn import DRFPN, DRFPNNeck, LastLevelP6P7
+from .mobilenet import MobileNetV2, build_mobilenetv2_backbone
+from .timm_body import TimmBackbone, build_timm_backbone
+
+__all__ = [
+    "DRFPN",
+    "DRFPNNeck",
+    "LastLevelP6P7",
+    "MobileNetV2",
+    "TimmBackbone",
+    "build_drfpn_backbone",
+    "build_fcos_resnet_drfpn_backbone",
+    "build_mobilenetv2_backbone",
+    "build_resnet_drfpn_backbone",
+    "build_retinanet_resnet_drfpn_backbone",
+    "build_timm_backbone",
+]

@@ -1,1 +1,5 @@
 """Meta-architectures."""
+
+from .fcos import FCOS
+
+__all__ = ["FCOS"]

@@ -1,0 +1,67 @@
+"""Channel refinement block of DRFPN (arXiv 2012.01733, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.layers import Conv2d
+from torch import Tensor, nn
+
+from .norm import build_norm
+
+_GATE_ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
+
+
+class ChannelRefinementBlock(nn.Module):
+    """Gate the channels of a coarse map by the globally averaged finer one.
+
+    ``out = ReLU(norm(conv3x3(x))) * act(gate_norm(conv1x1(mean(supervisor))))``, plus ``x`` if ``residual``.
+
+    Args:
+        channels: channels of both maps and of the result.
+        norm: norm after the 3x3 convolution.
+        gate_norm: norm after the 1x1 convolution. It sees one value per channel and image: batch norms fail
+            on a batch of one there.
+        gate_act: "sigmoid", or "relu" as the authors have it (unbounded, and zero for many channels).
+        residual: add ``x`` itself, which the paper's block replaces.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        norm: str = "GN",
+        gate_norm: str = "",
+        gate_act: str = "sigmoid",
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        if gate_act not in _GATE_ACTIVATIONS:
+            raise ValueError(f"CRB gate_act {gate_act!r} is none of {sorted(_GATE_ACTIVATIONS)}")
+        self.residual = residual
+        self.input = Conv2d(
+            channels, channels, 3, padding=1, bias=not norm, norm=build_norm(norm, channels, "CRB norm")
+        )
+        self.gate = Conv2d(
+            channels, channels, 1, bias=not gate_norm, norm=build_norm(gate_norm, channels, "CRB gate_norm")
+        )
+        self.gate_act = _GATE_ACTIVATIONS[gate_act]()
+
+    def forward(self, supervisor: Tensor, x: Tensor, downsampled: Tensor) -> Tensor:
+        """Return the refined map plus ``downsampled``.
+
+        Args:
+            supervisor: (N, C, 2H or 2H - 1, 2W or 2W - 1), the finer map.
+            x: (N, C, H, W), the coarse map.
+            downsampled: (N, C, H, W), the strided convolution of the finer map.
+
+        Raises:
+            ValueError: a batch norm on the gate meets a training batch of one.
+        """
+        if self.training and len(x) == 1 and isinstance(self.gate.norm, nn.BatchNorm2d):
+            raise ValueError(
+                "the CRB gate norm is a BatchNorm, which cannot train on one image per process: set "
+                "MODEL.DRFPN.CRB.GATE_NORM to '' or 'GN' (MODEL.DRFPN.AUTHORS_COMPAT False), or raise SOLVER.IMS_PER_BATCH"
+            )
+        gate = self.gate_act(self.gate(supervisor.mean((2, 3), keepdim=True)))
+        refined = torch.relu(self.input(x))
+        base = downsampled + x if self.residual else downsampled
+        return torch.addcmul(base, refined, gate)

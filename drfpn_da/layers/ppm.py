@@ -1,0 +1,60 @@
+"""Pyramid pooling module: the top of DRFPN (arXiv 2012.01733; pooling as in PSPNet, arXiv 1612.01105)."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch.nn.functional as F
+from detectron2.layers import Conv2d
+from torch import Tensor, nn
+
+from ..functional import pool_adaptive_average
+from .norm import build_norm
+
+
+class PyramidPooling(nn.Module):
+    """Reduce the channels, add context pooled at several sizes, and mix: (N, in, H, W) -> (N, out, H, W).
+
+    The definition is ``ReLU(bottleneck(concat(up(pool_1), ..., up(pool_k), reduced)))`` with 1x1
+    convolutions and nearest up-sampling. A 1x1 convolution commutes with nearest up-sampling, so each share
+    of the bottleneck is applied to the small pooled map, which costs 1 / (k + 1) and needs no concatenation.
+
+    Args:
+        in_channels: channels of the top bottom-up map.
+        out_channels: channels of the pyramid.
+        sizes: side of each adaptive average pool, in cells.
+        norm: norm of every convolution; "" for none, as in the paper.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        sizes: Sequence[int] = (1, 2, 3, 6),
+        norm: str = "",
+    ) -> None:
+        super().__init__()
+        if not sizes or min(sizes) < 1:
+            raise ValueError(f"PPM sizes must be positive and not empty, got {list(sizes)}")
+        self.sizes = tuple(sizes)
+
+        def build(channels: int, bias: bool) -> Conv2d:
+            layer = build_norm(norm, out_channels, "PPM norm")
+            return Conv2d(channels, out_channels, 1, bias=bias and layer is None, norm=layer)
+
+        self.reduce = build(in_channels, True)
+        for i in range(len(self.sizes)):
+            self.add_module(f"pool{i}", build(out_channels, False))
+        self.bottleneck = build(out_channels * (len(self.sizes) + 1), True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the top bottom-up feature (N, in_channels, H, W) to the top lateral, which is never negative."""
+        reduced = self.reduce(x)
+        *shares, own = self.bottleneck.weight.chunk(len(self.sizes) + 1, dim=1)
+        mixed = F.conv2d(reduced, own, self.bottleneck.bias)
+        for i, (size, share) in enumerate(zip(self.sizes, shares)):
+            pooled = getattr(self, f"pool{i}")(pool_adaptive_average(reduced, size))
+            mixed = mixed + F.interpolate(F.conv2d(pooled, share), size=reduced.shape[-2:], mode="nearest")
+        if self.bottleneck.norm is not None:
+            mixed = self.bottleneck.norm(mixed)
+        return F.relu(mixed)

@@ -1,0 +1,92 @@
+"""Spatial refinement block of DRFPN (arXiv 2012.01733, section 3.1)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from detectron2.layers import Conv2d
+from torch import Tensor, nn
+
+from ..functional import offset_warp
+
+_WEIGHT_ACTIVATIONS = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+
+
+class SpatialRefinementBlock(nn.Module):
+    """Up-sample a coarse map twice: as it is, and warped by offsets learnt from both maps.
+
+    ``out = up(high) + weight * warp(high, offset)``. Offset and weight are predicted from the two reduced
+    maps; the coarse one is brought to the fine size by a transposed convolution, cropped if that side is odd.
+
+    Args:
+        channels: channels of both maps.
+        reduction: the inner width is ``channels // reduction``.
+        align_grid: see :func:`drfpn_da.functional.build_sampling_grid`.
+        padding_mode: "border" or "zeros".
+        weight_act: activation of the weight: "none" (any sign), "sigmoid" or "tanh".
+        zero_init: start with zero offset and zero weight prediction, so that the block starts as plain
+            up-sampling (with ``weight_act="sigmoid"`` the weight then starts at 0.5).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 2,
+        align_grid: bool = True,
+        padding_mode: str = "border",
+        weight_act: str = "none",
+        zero_init: bool = True,
+    ) -> None:
+        super().__init__()
+        if weight_act not in _WEIGHT_ACTIVATIONS:
+            raise ValueError(f"SRB weight_act {weight_act!r} is none of {sorted(_WEIGHT_ACTIVATIONS)}")
+        if padding_mode not in ("border", "zeros"):
+            raise ValueError(f"SRB padding_mode {padding_mode!r} is neither 'border' nor 'zeros'")
+        if not 1 <= reduction <= channels:
+            raise ValueError(f"SRB reduction {reduction} must lie between 1 and the {channels} channels")
+        inner = channels // reduction
+        self.align_grid = align_grid
+        self.padding_mode = padding_mode
+        self.zero_init = zero_init
+        self.reduce_low = Conv2d(channels, inner, 1, bias=False)
+        self.reduce_high = Conv2d(channels, inner, 1, bias=False)
+        self.deconv = nn.ConvTranspose2d(inner, inner, 3, stride=2, padding=1, output_padding=1)
+        self.offset = Conv2d(2 * inner, 2, 3, padding=1, bias=False)
+        self.weight_reduce = Conv2d(2 * inner, inner, 1, bias=False)
+        self.weight_predict = Conv2d(inner, 1, 3, padding=1)
+        self.weight_act = _WEIGHT_ACTIVATIONS[weight_act]()
+
+    def init_identity(self) -> None:
+        """Zero the two predictors if ``zero_init``: called after the general initialisation."""
+        if self.zero_init:
+            for predictor in (self.offset, self.weight_predict):
+                nn.init.zeros_(predictor.weight)
+            nn.init.zeros_(self.weight_predict.bias)
+
+    def predict(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict the offset (N, 2, H, W) and the weight (N, 1, H, W) from both maps."""
+        fine = self.reduce_low(low)
+        coarse = self.deconv(self.reduce_high(high))
+        if coarse.shape[-2:] != fine.shape[-2:]:
+            coarse = coarse[..., : fine.shape[-2], : fine.shape[-1]]
+        both = torch.cat((coarse, fine), dim=1)
+        weight = self.weight_predict(F.relu(self.weight_reduce(both)))
+        return self.offset(both), self.weight_act(weight)
+
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        """Refine ``high`` (N, C, h, w) to the size of ``low`` (N, C, H, W), H in {2h - 1, 2h}, W likewise."""
+        return self._add_warped(F.interpolate(high, size=low.shape[-2:], mode="nearest"), low, high)
+
+    def merge(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return ``low + forward(low, high)``, without holding the up-sampled map by itself."""
+        return self._add_warped(add_upsampled(low, high), low, high)
+
+    def _add_warped(self, base: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        offset, weight = self.predict(low, high)
+        warped = offset_warp(high, offset, self.align_grid, self.padding_mode)
+        return torch.addcmul(base, warped, weight.to(warped.dtype))
+
+
+def add_upsampled(low: Tensor, high: Tensor) -> Tensor:
+    """Return ``low`` plus ``high`` up-sampled (nearest) to its size."""
+    return low + F.interpolate(high, size=low.shape[-2:], mode="nearest")

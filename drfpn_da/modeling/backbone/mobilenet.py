@@ -1,0 +1,66 @@
+"""MobileNetV2 (Sandler et al., arXiv 1801.04381) as a detectron2 bottom-up network: a small pretrained body."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY
+from detectron2.modeling.backbone import Backbone
+from torch import Tensor, nn
+from torchvision.models import mobilenet_v2
+
+# Feature name -> (last block of torchvision's ``features`` at that stride, its channels, stride).
+_STAGES = {"res2": (3, 24, 4), "res3": (6, 32, 8), "res4": (13, 96, 16), "res5": (17, 320, 32)}
+
+
+class MobileNetV2(Backbone):
+    """torchvision's MobileNetV2 without its classifier; parameters are named ``features.<i>...`` as there.
+
+    Args:
+        out_features: names among "res2", "res3", "res4", "res5" (strides 4, 8, 16, 32).
+        norm: "FrozenBN" keeps the pretrained statistics; "BN", "SyncBN" trains them.
+
+    Raises:
+        ValueError: an unknown feature or norm.
+    """
+
+    @configurable
+    def __init__(self, out_features: Sequence[str] = tuple(_STAGES), norm: str = "FrozenBN") -> None:
+        super().__init__()
+        unknown = [f for f in out_features if f not in _STAGES]
+        if unknown or not out_features:
+            raise ValueError(f"MODEL.MOBILENETV2.OUT_FEATURES {list(out_features)}: known are {list(_STAGES)}")
+        if norm not in ("FrozenBN", "BN", "SyncBN"):
+            raise ValueError(f"MODEL.MOBILENETV2.NORM {norm!r}: use 'FrozenBN', 'BN' or 'SyncBN'")
+        last = max(_STAGES[f][0] for f in out_features)
+        self.features = mobilenet_v2(weights=None).features[: last + 1]
+        if norm == "FrozenBN":
+            self.features = FrozenBatchNorm2d.convert_frozen_batchnorm(self.features)
+        elif norm == "SyncBN":
+            self.features = nn.SyncBatchNorm.convert_sync_batchnorm(self.features)
+        self._name_of_block = {_STAGES[f][0]: f for f in out_features}
+        self._out_features = list(out_features)
+        self._out_feature_channels = {f: _STAGES[f][1] for f in out_features}
+        self._out_feature_strides = {f: _STAGES[f][2] for f in out_features}
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
+        """Read ``MODEL.MOBILENETV2``."""
+        return {"out_features": cfg.MODEL.MOBILENETV2.OUT_FEATURES, "norm": cfg.MODEL.MOBILENETV2.NORM}
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Map RGB images (N, 3, H, W) to ``{"res2": (N, 24, H / 4, W / 4), ...}``."""
+        outputs = {}
+        for i, block in enumerate(self.features):
+            x = block(x)
+            if i in self._name_of_block:
+                outputs[self._name_of_block[i]] = x
+        return outputs
+
+
+@BACKBONE_REGISTRY.register()
+def build_mobilenetv2_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> MobileNetV2:
+    """MobileNetV2 from ``MODEL.MOBILENETV2``."""
+    return MobileNetV2(cfg, input_shape)
