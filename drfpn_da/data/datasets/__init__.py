@@ -1,8 +1,9 @@
 """Dataset registrations, one file each, and :func:`register_all` that makes them known."""
 
 from . import bccd, camvid, coco128
+from .custom import register_coco_json, register_image_folder
 
-__all__ = ["register_all"]
+__all__ = ["register_all", "register_coco_json", "register_image_folder"]
 
 
 def register_all() -> None:

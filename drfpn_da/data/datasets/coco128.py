@@ -79,7 +79,7 @@ def register() -> None:
             f"coco128_{split}",
             partial(load_coco128, split),
             evaluator_type="coco",
-            evaluator_types=["coco", "sem_seg", "coco_panoptic_seg"],
+            evaluator_types=["coco_panoptic_seg"],
             ignore_label=IGNORE_LABEL,
             mask_format="bitmask",
             **_get_builtin_metadata("coco_panoptic_separated"),

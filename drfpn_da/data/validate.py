@@ -1,0 +1,137 @@
+"""Check before training that data sets and model agree, with the mend in each message."""
+
+from __future__ import annotations
+
+import difflib
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+_ROI = ("MODEL.ROI_HEADS.NUM_CLASSES", "thing_classes")
+_SEM_SEG = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "stuff_classes")
+
+#: Meta-architecture -> (key of its number of classes, metadata field with the class names).
+#: A new meta-architecture adds its line here; unknown ones are not checked.
+CLASS_KEYS = {
+    "GeneralizedRCNN": [_ROI],
+    "PanopticFPN": [_ROI, _SEM_SEG],
+    "SemanticSegmentor": [_SEM_SEG],
+    "RetinaNet": [("MODEL.RETINANET.NUM_CLASSES", "thing_classes")],
+    "FCOS": [("MODEL.FCOS.NUM_CLASSES", "thing_classes")],
+}
+
+
+def validate_datasets(cfg: CfgNode) -> None:
+    """Check the data sets of ``cfg.DATASETS.TRAIN`` and ``TEST`` against the model.
+
+    Checked: the name is registered; the number of classes; equal class names in all sets; masks and
+    their format; the ignore value of semantic labels. A data set without labels (no class names)
+    passes as a test set.
+
+    Raises:
+        KeyError: unknown data set name (the message suggests the nearest).
+        ValueError: a disagreement; the message names the key and the line to write.
+        FileNotFoundError: class names are known only after loading, and the data is missing.
+    """
+    keys = CLASS_KEYS.get(cfg.MODEL.META_ARCHITECTURE, [])
+    for split in ("TRAIN", "TEST"):
+        for name in cfg.DATASETS[split]:
+            check_registered(name)
+            for key, field in keys:
+                _check_classes(cfg, name, key, field, required=split == "TRAIN")
+            if split == "TRAIN":
+                _check_masks(cfg, name)
+    for _, field in keys:
+        _check_same_names([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST], field)
+
+
+def check_registered(name: str) -> None:
+    """Raise KeyError, with the nearest names, when a data set is not registered."""
+    known = DatasetCatalog.list()
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise KeyError(
+        f"dataset '{name}' is not registered; {hint}"
+        "Register your own with --register NAME ANNOTATIONS.json IMAGES"
+    )
+
+
+def class_names(name: str, field: str = "thing_classes") -> list[str] | None:
+    """Return a data set's class names, loading it when the metadata does not have them yet.
+
+    Args:
+        name: registered data set.
+        field: ``thing_classes`` or ``stuff_classes``.
+
+    Returns:
+        The names, or None when the data set has no such labels.
+    """
+    meta = MetadataCatalog.get(name)
+    if not (hasattr(meta, "thing_classes") or hasattr(meta, "stuff_classes")):
+        # detectron2's register_coco_instances learns its classes from the JSON.
+        DatasetCatalog.get(name)
+    return meta.get(field, None)
+
+
+def _check_classes(cfg: CfgNode, name: str, key: str, field: str, required: bool) -> None:
+    names = class_names(name, field)
+    if names is None:
+        if required:
+            kind = "semantic labels" if field == "stuff_classes" else "boxes"
+            raise ValueError(
+                f"dataset '{name}' has no {kind} ({field}), which "
+                f"{cfg.MODEL.META_ARCHITECTURE} needs for training; change DATASETS.TRAIN"
+            )
+        return
+    count = _lookup(cfg, key)
+    if count != len(names):
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise ValueError(
+            f"{key} is {count}, but dataset '{name}' has {len(names)} classes ({shown}); "
+            f"write {key} {len(names)}"
+        )
+    ignore = MetadataCatalog.get(name).get("ignore_label", None)
+    value = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+    if field == "stuff_classes" and ignore is not None and ignore != value:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {value}, but dataset '{name}' marks unlabelled "
+            f"pixels with {ignore}; write MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignore}"
+        )
+
+
+def _check_masks(cfg: CfgNode, name: str) -> None:
+    mask_format = MetadataCatalog.get(name).get("mask_format", None)
+    if not cfg.MODEL.MASK_ON or mask_format is None:
+        return
+    if mask_format == "none":
+        raise ValueError(f"dataset '{name}' has no masks; write MODEL.MASK_ON False")
+    if mask_format == "bitmask" and cfg.INPUT.MASK_FORMAT != "bitmask":
+        raise ValueError(
+            f"dataset '{name}' stores masks as RLE, but INPUT.MASK_FORMAT is "
+            f"'{cfg.INPUT.MASK_FORMAT}'; write INPUT.MASK_FORMAT bitmask"
+        )
+
+
+def _check_same_names(datasets: list[str], field: str) -> None:
+    first: tuple[str, list[str]] | None = None
+    for name in datasets:
+        names = class_names(name, field)
+        if names is None:
+            continue
+        if first is None:
+            first = (name, list(names))
+        elif list(names) != first[1]:
+            raise ValueError(
+                f"datasets '{first[0]}' and '{name}' differ in {field}: "
+                f"{first[1][:8]} against {list(names)[:8]}; use sets with the same classes in the "
+                "same order"
+            )
+
+
+def _lookup(cfg: CfgNode, key: str) -> int:
+    node = cfg
+    for part in key.split("."):
+        node = node[part]
+    return int(node)
