@@ -1,0 +1,137 @@
+"""The one place that knows how detectron2, numpy and their companions differ by release.
+
+Everything here tests for a feature and never compares version numbers: detectron2 has said ``0.6``
+since 2021, on its tag and on its main branch alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, Callable
+
+import numpy as np
+from PIL import Image
+
+# --------------------------------------------------------------------------------------------------
+# Cityscapes: some detectron2 trees import the scripts under a path that was never published
+# --------------------------------------------------------------------------------------------------
+
+_UNPUBLISHED = "deeplearning.projects.cityscapesApi.cityscapesscripts"
+_PUBLISHED = "cityscapesscripts"
+
+
+class _AliasLoader(importlib.abc.Loader):
+    """Gives an already importable module a second name."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        try:
+            self._module = importlib.import_module(self._target)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.split(".")[0] != _PUBLISHED:
+                raise
+            raise ModuleNotFoundError(
+                f"Cityscapes data and evaluation need the package '{_PUBLISHED}' "
+                f"(imported by detectron2 as '{spec.name}'): pip install {_PUBLISHED}",
+                name=_PUBLISHED,
+            ) from error
+        self._spec = self._module.__spec__
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec  # the import system has just replaced it by the alias's
+
+
+class _EmptyPackageLoader(importlib.abc.Loader):
+    def exec_module(self, module: ModuleType) -> None:
+        pass
+
+
+class _CityscapesFinder(importlib.abc.MetaPathFinder):
+    """Answers only for the unpublished path, and only after every ordinary finder has declined."""
+
+    def find_spec(
+        self, fullname: str, path: Any = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname == _UNPUBLISHED or fullname.startswith(_UNPUBLISHED + "."):
+            published = _PUBLISHED + fullname[len(_UNPUBLISHED) :]
+            return importlib.machinery.ModuleSpec(fullname, _AliasLoader(published))
+        if _UNPUBLISHED.startswith(fullname + "."):
+            return importlib.machinery.ModuleSpec(fullname, _EmptyPackageLoader(), is_package=True)
+        return None
+
+
+def install_cityscapes_bridge() -> None:
+    """Let ``deeplearning.projects.cityscapesApi.cityscapesscripts`` mean ``cityscapesscripts``.
+
+    Idempotent, and free until detectron2's Cityscapes modules are used: nothing is imported here.
+    """
+    if not any(isinstance(finder, _CityscapesFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_CityscapesFinder())
+
+
+# --------------------------------------------------------------------------------------------------
+# Evaluation
+# --------------------------------------------------------------------------------------------------
+
+
+def has_compiled_coco_eval() -> bool:
+    """Whether detectron2's own compiled COCO evaluation is present."""
+    from detectron2.evaluation import coco_evaluation
+
+    return coco_evaluation.COCOeval_opt is not coco_evaluation.COCOeval
+
+
+@contextlib.contextmanager
+def coco_eval_class(evaluation_class: type | None) -> Iterator[None]:
+    """Inside the block, detectron2's ``COCOEvaluator`` uses this class as its fast implementation.
+
+    The evaluator takes the class from a global of its module; how it hands it on differs between
+    detectron2 trees, so the global is exchanged for the duration instead. None changes nothing.
+    """
+    from detectron2.evaluation import coco_evaluation
+
+    original = coco_evaluation.COCOeval_opt
+    if evaluation_class is not None:
+        coco_evaluation.COCOeval_opt = evaluation_class
+    try:
+        yield
+    finally:
+        coco_evaluation.COCOeval_opt = original
+
+
+def load_label_map(
+    filename: str, copy: bool = False, dtype: np.dtype | type | str | None = None
+) -> np.ndarray:
+    """Read a label PNG into an (H, W) array of class ids that may be written to.
+
+    Usable as detectron2's ``sem_seg_loading_fn``, whose own ``np.array(image, copy=False)`` fails
+    with numpy 2. ``copy`` is accepted for that signature; the result is always a copy.
+    """
+    from detectron2.utils.file_io import PathManager
+
+    with PathManager.open(filename, "rb") as file:
+        return np.array(Image.open(file), dtype=dtype)
+
+
+# --------------------------------------------------------------------------------------------------
+# Signatures
+# --------------------------------------------------------------------------------------------------
+
+
+def supported_kwargs(function: Callable[..., Any], **kwargs: Any) -> dict[str, Any]:
+    """Return those of ``kwargs`` that ``function`` accepts, for arguments that came or went."""
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return kwargs
+    return {name: value for name, value in kwargs.items() if name in parameters}

@@ -1,0 +1,153 @@
+"""From a dataset's metadata and a config to its evaluators, by one table.
+
+The table maps an evaluator type, which datasets name in their metadata (``evaluator_type``, or
+``evaluator_types`` for several), to factories. A project adds to it with :func:`register_evaluator`
+and needs no other hook.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Callable
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
+
+from .predictions import predicted_kinds, predicted_tasks
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """What a factory may need to build an evaluator."""
+
+    dataset_name: str
+    output_folder: str | None = None
+    # COCO tasks of the model ("bbox", "segm", "keypoints"). None: taken from its predictions.
+    tasks: tuple[str, ...] | None = None
+    # TEST.COCO_BACKEND: "auto", "pycocotools" or "faster-coco-eval".
+    coco_backend: str = "auto"
+    # TEST.KEYPOINT_OKS_SIGMAS.
+    keypoint_sigmas: tuple[float, ...] = ()
+    # Gather the results of all processes.
+    distributed: bool = True
+
+
+Factory = Callable[[EvaluationContext], DatasetEvaluator]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    factory: Factory
+    predicts: frozenset[str]
+
+
+_TABLE: dict[str, list[_Entry]] = {}
+
+
+def register_evaluator(
+    *types: str, predicts: str | Iterable[str], replace: bool = False
+) -> Callable[[Factory], Factory]:
+    """Add a factory to the evaluators of one or more types.
+
+    Args:
+        types: names that datasets give in ``evaluator_type`` or ``evaluator_types``.
+        predicts: the factory is used if the model predicts at least one of these kinds:
+            "instances", "masks", "proposals", "sem_seg", "panoptic".
+        replace: forget what the types meant before.
+
+    A type may have several factories: detectron2's ``coco_panoptic_seg`` has three.
+    """
+    kinds = frozenset([predicts] if isinstance(predicts, str) else predicts)
+
+    def decorator(factory: Factory) -> Factory:
+        for name in types:
+            entries = [] if replace else _TABLE.get(name, [])
+            _TABLE[name] = [*entries, _Entry(factory, kinds)]
+        return factory
+
+    return decorator
+
+
+def evaluator_types() -> list[str]:
+    """Return the known evaluator types, sorted."""
+    return sorted(_TABLE)
+
+
+def build_evaluators(
+    cfg: CfgNode, dataset_name: str, output_folder: str | None = None
+) -> DatasetEvaluators:
+    """Build the evaluators of a dataset that apply to the configured model.
+
+    Args:
+        cfg: a config with the keys of drfpn_da.
+        dataset_name: a registered dataset.
+        output_folder: where results are dumped. None: nowhere.
+
+    Raises:
+        KeyError: if the dataset's metadata name no evaluator type, or an unknown one.
+        ValueError: if the model predicts nothing that the dataset's evaluators measure.
+    """
+    return build_evaluators_from_metadata(
+        EvaluationContext(
+            dataset_name,
+            output_folder,
+            tasks=predicted_tasks(cfg),
+            coco_backend=cfg.TEST.COCO_BACKEND,
+            keypoint_sigmas=tuple(cfg.TEST.KEYPOINT_OKS_SIGMAS),
+        ),
+        predicts=predicted_kinds(cfg),
+    )
+
+
+def build_evaluators_from_metadata(
+    context: EvaluationContext, predicts: Iterable[str] | None = None
+) -> DatasetEvaluators:
+    """Like :func:`build_evaluators`, for Python and LazyConfig users.
+
+    Args:
+        context: dataset and options.
+        predicts: kinds that the model predicts (see :func:`register_evaluator`). None: everything
+            that the dataset's evaluators measure.
+    """
+    kinds = None if predicts is None else frozenset(predicts)
+    types = _types_of(context.dataset_name)
+    entries = [entry for name in types for entry in _entries(name, context.dataset_name)]
+    factories = [e.factory for e in entries if kinds is None or e.predicts & kinds]
+    if not factories:
+        measured = sorted(set().union(*(entry.predicts for entry in entries)))
+        raise ValueError(
+            f"Nothing to evaluate: the model predicts {sorted(kinds or ())}, the evaluators of "
+            f"dataset '{context.dataset_name}' ({', '.join(types)}) measure {measured}. "
+            "Choose another DATASETS.TEST or another model."
+        )
+    # Two types of one dataset may share a factory; each runs once.
+    return DatasetEvaluators([factory(context) for factory in dict.fromkeys(factories)])
+
+
+def _types_of(dataset_name: str) -> list[str]:
+    metadata = MetadataCatalog.get(dataset_name)
+    several = metadata.get("evaluator_types")
+    types = list(several) if several else [metadata.get("evaluator_type")]
+    if types == [None]:
+        raise KeyError(
+            f"Dataset '{dataset_name}' does not say how it is evaluated. Write "
+            f"MetadataCatalog.get('{dataset_name}').set(evaluator_type=...) with one of "
+            f"{evaluator_types()}, or your own type added by register_evaluator."
+        )
+    return types
+
+
+def _entries(evaluator_type: str, dataset_name: str) -> list[_Entry]:
+    try:
+        return _TABLE[evaluator_type]
+    except KeyError:
+        raise KeyError(
+            f"Unknown evaluator type '{evaluator_type}' of dataset '{dataset_name}'. "
+            f"Known: {evaluator_types()}. Add your own with "
+            f"@drfpn_da.evaluation.register_evaluator('{evaluator_type}', predicts=...)."
+        ) from None

@@ -1,0 +1,87 @@
+"""COCO metrics with the fastest implementation that is installed."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+from typing import Any
+
+from detectron2.evaluation import COCOEvaluator
+
+from drfpn_da.compat import coco_eval_class, has_compiled_coco_eval
+
+logger = logging.getLogger(__name__)
+
+COCO_BACKENDS = ("auto", "pycocotools", "faster-coco-eval")
+
+
+class FastCOCOEvaluator(COCOEvaluator):
+    """detectron2's ``COCOEvaluator`` with a choice of the implementation underneath.
+
+    "auto" takes detectron2's compiled evaluation when it is built, else the package
+    faster-coco-eval when it is installed, else pycocotools. All give the same numbers.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        tasks: tuple[str, ...] | None = None,
+        distributed: bool = True,
+        output_dir: str | None = None,
+        *,
+        backend: str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        """Take what ``COCOEvaluator`` takes, and the backend.
+
+        Raises:
+            ValueError: for an unknown backend.
+            ImportError: if faster-coco-eval is asked for and not installed.
+        """
+        use_fast, self._evaluation_class = _resolve_backend(backend)
+        with coco_eval_class(self._evaluation_class):
+            super().__init__(
+                dataset_name, tasks, distributed, output_dir, use_fast_impl=use_fast, **kwargs
+            )
+
+    def _eval_predictions(self, *args: Any, **kwargs: Any) -> None:
+        with coco_eval_class(self._evaluation_class):
+            super()._eval_predictions(*args, **kwargs)
+
+
+def _resolve_backend(backend: str) -> tuple[bool, type | None]:
+    """Return whether the fast path is used and, if detectron2's own is not, with which class."""
+    if backend not in COCO_BACKENDS:
+        raise ValueError(f"TEST.COCO_BACKEND is '{backend}'; allowed: {', '.join(COCO_BACKENDS)}.")
+    if backend == "pycocotools":
+        return False, None
+    if backend == "auto" and has_compiled_coco_eval():
+        return True, None
+    if importlib.util.find_spec("faster_coco_eval") is not None:
+        return True, _faster_coco_eval()
+    if backend == "auto":
+        return False, None
+    raise ImportError(
+        "TEST.COCO_BACKEND is 'faster-coco-eval', which is not installed: "
+        "pip install faster-coco-eval, or set TEST.COCO_BACKEND to 'auto'."
+    )
+
+
+@functools.cache
+def _faster_coco_eval() -> type:
+    # The package can also replace pycocotools for the whole process (init_as_pycocotools); a plugin
+    # must not do that to its user, so its class is used by itself.
+    from faster_coco_eval import COCOeval_faster
+
+    class FasterCOCOeval(COCOeval_faster):
+        """faster-coco-eval's class on the annotation objects of pycocotools."""
+
+        def __init__(self, coco_gt: Any, coco_dt: Any, iou_type: str) -> None:
+            # Its keypoint branch reads this index under its own name, and drops categories
+            # without annotations, which pycocotools keeps.
+            coco_gt.cat_img_map = coco_gt.catToImgs
+            super().__init__(coco_gt, coco_dt, iou_type)
+            self.params.catIds = sorted(coco_gt.getCatIds())
+
+    return FasterCOCOeval

@@ -1,0 +1,97 @@
+"""The evaluator types known from the start: those of detectron2's builtin datasets."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from detectron2.evaluation import (
+    CityscapesInstanceEvaluator,
+    CityscapesSemSegEvaluator,
+    DatasetEvaluator,
+    LVISEvaluator,
+)
+
+from drfpn_da.compat import install_cityscapes_bridge
+
+from .build import EvaluationContext, register_evaluator
+from .coco import FastCOCOEvaluator
+from .panoptic import PanopticQualityEvaluator
+from .pascal_voc import PascalVOCEvaluator
+from .sem_seg import MIoUEvaluator
+
+
+@register_evaluator("coco", "coco_panoptic_seg", predicts=("instances", "proposals"))
+def coco(context: EvaluationContext) -> DatasetEvaluator:
+    """COCO average precision of boxes, masks and keypoints; recall of proposals."""
+    return _coco(context, context.tasks)
+
+
+@register_evaluator("cityscapes_instance", predicts="instances")
+def cityscapes_boxes(context: EvaluationContext) -> DatasetEvaluator:
+    """COCO average precision of boxes on Cityscapes, whose own scripts measure only masks."""
+    return _coco(context, ("bbox",))
+
+
+def _coco(context: EvaluationContext, tasks: tuple[str, ...] | None) -> DatasetEvaluator:
+    return FastCOCOEvaluator(
+        context.dataset_name,
+        tasks,
+        context.distributed,
+        context.output_folder,
+        backend=context.coco_backend,
+        kpt_oks_sigmas=context.keypoint_sigmas,
+    )
+
+
+@register_evaluator("lvis", predicts=("instances", "proposals"))
+def lvis(context: EvaluationContext) -> DatasetEvaluator:
+    """LVIS average precision by the package lvis."""
+    _require("lvis", "lvis", context)
+    return LVISEvaluator(
+        context.dataset_name,
+        tasks=context.tasks,
+        distributed=context.distributed,
+        output_dir=context.output_folder,
+    )
+
+
+@register_evaluator("pascal_voc", predicts="instances")
+def pascal_voc(context: EvaluationContext) -> DatasetEvaluator:
+    """Average precision of VOC 2007 and of VOC 2010 and later."""
+    return PascalVOCEvaluator(context.dataset_name)
+
+
+@register_evaluator("cityscapes_instance", predicts="masks")
+def cityscapes_instance(context: EvaluationContext) -> DatasetEvaluator:
+    """Instance average precision by the official Cityscapes scripts."""
+    install_cityscapes_bridge()
+    _require("cityscapesscripts", "cityscapesscripts", context)
+    return CityscapesInstanceEvaluator(context.dataset_name)
+
+
+@register_evaluator("cityscapes_sem_seg", predicts="sem_seg")
+def cityscapes_sem_seg(context: EvaluationContext) -> DatasetEvaluator:
+    """Class and category IoU by the official Cityscapes scripts."""
+    install_cityscapes_bridge()
+    _require("cityscapesscripts", "cityscapesscripts", context)
+    return CityscapesSemSegEvaluator(context.dataset_name)
+
+
+@register_evaluator("sem_seg", "coco_panoptic_seg", predicts="sem_seg")
+def sem_seg(context: EvaluationContext) -> DatasetEvaluator:
+    """Mean intersection over union."""
+    return MIoUEvaluator(context.dataset_name, context.distributed, context.output_folder)
+
+
+@register_evaluator("coco_panoptic_seg", "cityscapes_panoptic_seg", predicts="panoptic")
+def panoptic(context: EvaluationContext) -> DatasetEvaluator:
+    """Panoptic quality."""
+    return PanopticQualityEvaluator(context.dataset_name, context.distributed)
+
+
+def _require(module: str, package: str, context: EvaluationContext) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(
+            f"Evaluating dataset '{context.dataset_name}' needs the package '{package}': "
+            f"pip install {package}"
+        )
