@@ -3,6 +3,10 @@
 Importing the package registers its parts in detectron2's registries and does nothing else.
 """
 
+from . import _check_environment  # noqa: F401  (first: one clear message if detectron2 does not fit)
+
+# isort: split
+from . import checkpoint  # noqa: F401  (registers drfpn-da:// weights)
 from . import data  # noqa: F401  (registers the data sets)
 from . import modeling as _modeling  # noqa: F401  (registers the models)
 from .config import add_drfpn_da_config
