@@ -1,7 +1,8 @@
 """Packaging of drfpn_da.
 
-torch, torchvision and detectron2 are not declared on purpose: they are a matched set that the user has chosen,
-and installing this plugin must not change it. ``make install`` sets up a complete environment instead.
+torch, torchvision and detectron2 are not declared on purpose: they are a matched set that the user
+has chosen, and installing this plugin must not change it. ``make install`` sets up a complete
+environment instead.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent.resolve()
 
-# detectron2's companions with detectron2's own bounds, so that a working environment is left as it is.
+# detectron2's companions with detectron2's own bounds: a working environment is left as it is.
 INSTALL_REQUIRES = [
     "numpy",
     "Pillow>=7.1",
@@ -62,10 +63,10 @@ EXTRAS["all"] = sorted({name for names in EXTRAS.values() for name in names})
 
 
 class BuildWithConfigs(build_py):
-    """Ship ``configs/`` as ``drfpn_da/configs/``, where ``drfpn_da.model_zoo`` finds it after installation."""
+    """Ship ``configs/`` as ``drfpn_da/configs/``, where ``drfpn_da.model_zoo`` finds it."""
 
     def run(self) -> None:
-        """Copy the Python files, then the configs; an editable installation reads them where they are."""
+        """Copy the Python files, then the configs (an editable installation needs no copy)."""
         super().run()
         if not getattr(self, "editable_mode", False):
             target = Path(self.build_lib, "drfpn_da", "configs")

