@@ -58,17 +58,26 @@ class _EmptyPackageLoader(importlib.abc.Loader):
 
 
 class _CityscapesFinder(importlib.abc.MetaPathFinder):
-    """Answers only for the unpublished path, and only after every ordinary finder has declined."""
+    """Answers only for the unpublished path, and only where no ordinary finder does."""
 
     def find_spec(
         self, fullname: str, path: Any = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname == _UNPUBLISHED or fullname.startswith(_UNPUBLISHED + "."):
+        if fullname.startswith(_UNPUBLISHED + "."):
+            if sys.modules.get(_UNPUBLISHED) is not sys.modules.get(_PUBLISHED):
+                return None  # the unpublished package really is here
+            # Ahead of the path finder, which would load a second copy of the file.
             published = _PUBLISHED + fullname[len(_UNPUBLISHED) :]
             return importlib.machinery.ModuleSpec(fullname, _AliasLoader(published))
-        if _UNPUBLISHED.startswith(fullname + "."):
-            return importlib.machinery.ModuleSpec(fullname, _EmptyPackageLoader(), is_package=True)
-        return None
+        if not (_UNPUBLISHED + ".").startswith(fullname + "."):
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None:
+                return spec
+        if fullname == _UNPUBLISHED:
+            return importlib.machinery.ModuleSpec(fullname, _AliasLoader(_PUBLISHED))
+        return importlib.machinery.ModuleSpec(fullname, _EmptyPackageLoader(), is_package=True)
 
 
 def install_cityscapes_bridge() -> None:
@@ -77,7 +86,7 @@ def install_cityscapes_bridge() -> None:
     Idempotent, and free until detectron2's Cityscapes modules are used: nothing is imported here.
     """
     if not any(isinstance(finder, _CityscapesFinder) for finder in sys.meta_path):
-        sys.meta_path.append(_CityscapesFinder())
+        sys.meta_path.insert(0, _CityscapesFinder())
 
 
 # --------------------------------------------------------------------------------------------------
