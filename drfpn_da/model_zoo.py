@@ -60,8 +60,8 @@ def get_config_file(name: str) -> str:
         ValueError: no such config; the message suggests the nearest names.
     """
     root = _config_root()
-    path = root / name
-    if path.is_file() and path.suffix in (".yaml", ".py"):
+    path = (root / name).resolve()
+    if path.is_file() and path.suffix in (".yaml", ".py") and root in path.parents:
         return str(path)
     names = list_configs()
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)

@@ -2,8 +2,8 @@
 """Write docs/configs.md from the comments in drfpn_da/config/defaults.py.
 
 The comment directly above a key describes it; the first key of a node may stand under the node's
-comment. Banners of three comment lines, the middle one a title, begin a section. The file is parsed,
-not imported, so this runs anywhere. ``--check`` only compares.
+comment. Banners of three comment lines, the middle one a title, begin a section. The file is
+parsed, not imported, so this runs anywhere. ``--check`` only compares.
 """
 
 from __future__ import annotations

@@ -1,0 +1,53 @@
+"""Configs by name: YAML and Lazy, and a helpful refusal of names that do not exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from detectron2.config import CfgNode
+
+from drfpn_da import model_zoo
+
+
+def test_every_listed_config_loads():
+    names = model_zoo.list_configs()
+    assert any(name.endswith(".yaml") for name in names)
+    for name in names:
+        cfg = model_zoo.get_config(name)
+        if name.endswith(".yaml"):
+            assert isinstance(cfg, CfgNode)
+            assert "DRFPN" in cfg.MODEL
+        else:
+            assert "model" in cfg, f"{name} has no model: a fragment belongs into a folder common/"
+
+
+def test_fragments_are_found_but_not_listed():
+    names = model_zoo.list_configs()
+    assert not [name for name in names if Path(name).name.startswith("Base")]
+    bases = sorted(model_zoo._config_root().rglob("Base*.yaml"))
+    assert bases
+    name = bases[0].relative_to(model_zoo._config_root()).as_posix()
+    assert model_zoo.get_config_file(name) == str(bases[0])
+
+
+def test_unknown_name_suggests_the_nearest():
+    name = next(name for name in model_zoo.list_configs() if name.endswith(".yaml"))
+    with pytest.raises(ValueError, match="did you mean") as error:
+        model_zoo.get_config_file(name.replace(".yaml", ".yml"))
+    assert name in str(error.value)
+    with pytest.raises(ValueError) as error:
+        model_zoo.get_config_file(Path(name).name)
+    assert name in str(error.value), "a forgotten folder is suggested"
+
+
+def test_paths_outside_the_configs_are_refused(repository):
+    with pytest.raises(ValueError, match="no config named"):
+        model_zoo.get_config_file("../setup.py")
+    with pytest.raises(ValueError, match="no config named"):
+        model_zoo.get_config_file(str(repository / "setup.py"))
+
+
+def test_trained_weights_are_not_promised():
+    with pytest.raises(ValueError, match="no trained weights"):
+        model_zoo.get_config(model_zoo.list_configs()[0], trained=True)
