@@ -13,7 +13,7 @@ bootstrap = load_script(SCRIPT)
 
 
 def run_script(*arguments: str, code: str = "pass") -> subprocess.CompletedProcess:
-    """Run the script in a process of its own, after the statements ``code``."""
+    """Run the script after the statements ``code``, where only the standard library is."""
     start = f"import runpy, sys; sys.argv = {[str(SCRIPT), *arguments]!r}; {code}"
     command = [
         sys.executable,

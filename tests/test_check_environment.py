@@ -28,6 +28,7 @@ GOOD = {
 }
 NO_NUMPY = "def numpy(self): raise RuntimeError('Numpy is not available')"
 NO_LINEAR = "raise AttributeError(\"module 'PIL.Image' has no attribute 'LINEAR'\")"
+NO_BOOL = "raise AttributeError(\"module 'numpy' has no attribute 'bool'\")"
 NO_NMS = "raise RuntimeError('operator torchvision::nms does not exist')"
 BROKEN = {
     "no detectron2": (
@@ -56,9 +57,7 @@ BROKEN = {
         "Pillow<10",
     ),
     "v0.6 with a new numpy": (
-        {
-            "detectron2/modeling.py": "raise AttributeError(\"module 'numpy' has no attribute 'bool'\")"
-        },
+        {"detectron2/modeling.py": NO_BOOL},
         "v0.6",
         "numpy<1.24",
     ),
