@@ -1,16 +1,21 @@
 """Pictures: predictions, ground truth, sheets and curves."""
 
 from .curves import curve, plot_curves, read_metrics
-from .draw import draw_predictions, draw_truth, read_rgb
+from .draw import draw_predictions, draw_training_input, draw_truth, read_rgb
+from .files import free_path, save_new, save_picture
 from .layout import contact_sheet, side_by_side
 
 __all__ = [
     "contact_sheet",
     "curve",
     "draw_predictions",
+    "draw_training_input",
     "draw_truth",
+    "free_path",
     "plot_curves",
     "read_metrics",
     "read_rgb",
+    "save_new",
+    "save_picture",
     "side_by_side",
 ]

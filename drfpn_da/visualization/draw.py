@@ -70,6 +70,38 @@ def draw_truth(
     return _visualizer(image, metadata, scale).draw_dataset_dict(record).get_image()
 
 
+def draw_training_input(
+    record: dict[str, Any],
+    metadata: Metadata,
+    image_format: str = "RGB",
+    scale: float | None = None,
+) -> np.ndarray:
+    """Draw an element of a training batch as the model gets it, after all augmentations.
+
+    Args:
+        record: has "image", (C, H, W) in ``image_format``, and "instances" or "sem_seg".
+        metadata: class names and colours.
+        image_format: ``INPUT.FORMAT`` of the config.
+        scale: enlargement. None: as needed for a shorter side of 320.
+
+    Returns:
+        (H * scale, W * scale, 3) uint8 RGB.
+    """
+    image = utils.convert_image_to_rgb(record["image"].permute(1, 2, 0), image_format)
+    visualizer = _visualizer(image, metadata, scale)
+    if "sem_seg" in record:
+        visualizer.draw_sem_seg(record["sem_seg"], alpha=0.6)
+    if "instances" in record:
+        fields = record["instances"].get_fields()
+        visualizer.overlay_instances(
+            boxes=fields["gt_boxes"],
+            labels=[metadata.thing_classes[i] for i in fields["gt_classes"].tolist()],
+            masks=fields.get("gt_masks"),
+            keypoints=fields.get("gt_keypoints"),
+        )
+    return visualizer.output.get_image()
+
+
 def read_rgb(filename: str) -> np.ndarray:
     """Read a picture as (H, W, 3) uint8 RGB, turned as its EXIF data say."""
     return utils.read_image(filename, format="RGB")

@@ -1,0 +1,160 @@
+#!/usr/bin/env python
+"""Draw a model's predictions on pictures, folders, videos or a webcam.
+
+    tools/demo.py --config-file C.yaml --input street.png folder 'more/*.jpg' --output drawn \
+        MODEL.WEIGHTS model_final.pth
+    tools/demo.py --config-file C.yaml --input film.mp4 --compare before.pth after.pth
+    tools/demo.py --compare fpn.yaml:fpn.pth drfpn.yaml:drfpn.pth --input folder
+
+Files that exist are never overwritten: a number is added to the name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+from detectron2.engine import DefaultPredictor
+
+from drfpn_da.config import setup_cfg
+from drfpn_da.visualization import draw_predictions, read_rgb, save_new, save_picture, side_by_side
+
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".tif", ".tiff", ".webp"}
+VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"}
+
+
+class Drawer:
+    """One model, or several whose pictures are put side by side."""
+
+    def __init__(self, cfgs: dict[str, object], threshold: float) -> None:
+        self._models = {
+            title: (DefaultPredictor(cfg), MetadataCatalog.get(cfg.DATASETS.TEST[0]))
+            for title, cfg in cfgs.items()
+        }
+        self._threshold = threshold
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Draw on a picture, (H, W, 3) uint8 RGB."""
+        drawn = [
+            draw_predictions(image, predictor(image[:, :, ::-1]), metadata, self._threshold)
+            for predictor, metadata in self._models.values()
+        ]
+        return drawn[0] if len(drawn) == 1 else side_by_side(drawn, list(self._models))
+
+
+def model_configs(args: argparse.Namespace) -> dict[str, object]:
+    """Return a config per model, by title: one, or those of --compare."""
+    if not args.compare:
+        return {"": setup_cfg(args)}
+    cfgs = {}
+    for spec in args.compare:
+        config, _, weights = spec.partition(":")
+        if Path(config).suffix not in (".yaml", ".yml") or not weights:
+            config, weights = args.config_file, spec
+        one = argparse.Namespace(**vars(args))
+        one.config_file, one.opts = config, [*args.opts, "MODEL.WEIGHTS", weights]
+        cfgs[spec if spec not in cfgs else f"{spec} ({len(cfgs) + 1})"] = setup_cfg(one)
+    return cfgs
+
+
+def input_files(inputs: list[str]) -> Iterator[Path]:
+    """Expand files, folders and patterns, in a stable order."""
+    for item in inputs:
+        path = Path(item).expanduser()
+        if path.is_dir():
+            found = [p for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGES | VIDEOS]
+        elif path.exists():
+            found = [path]
+        else:
+            found = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
+        if not found:
+            raise SystemExit(f"--input {item}: no such file, and no picture or video in it")
+        yield from found
+
+
+def draw_video(source: str | int, output: Path, draw: Drawer) -> Path:
+    """Draw every frame of a video file or of a webcam (until Ctrl-C) into a new .mp4."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise SystemExit("Videos need OpenCV: pip install opencv-python-headless") from error
+
+    capture = cv2.VideoCapture(source)
+    if not capture.isOpened():
+        raise SystemExit(f"Cannot open video '{source}'")
+
+    def write(filename: str) -> None:
+        writer = None
+        try:
+            while True:
+                more, frame = capture.read()
+                if not more:
+                    break
+                drawn = draw(frame[:, :, ::-1])[:, :, ::-1]
+                if writer is None:
+                    rate = capture.get(cv2.CAP_PROP_FPS) or 15
+                    size = (drawn.shape[1], drawn.shape[0])
+                    writer = cv2.VideoWriter(filename, cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+                writer.write(np.ascontiguousarray(drawn))
+        except KeyboardInterrupt:
+            print("stopped")
+        finally:
+            capture.release()
+            if writer is not None:
+                writer.release()
+        if writer is None:
+            raise SystemExit(f"Video '{source}' has no frame that can be read")
+
+    return save_new(output, write)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", default="", metavar="FILE")
+    parser.add_argument(
+        "--input", nargs="+", default=[], help="pictures, folders, patterns, videos"
+    )
+    parser.add_argument("--webcam", type=int, metavar="N", help="number of a camera, from 0")
+    parser.add_argument("--output", default="output/drawn", help="folder, or file for one input")
+    parser.add_argument(
+        "--compare", nargs="+", metavar="MODEL", help="checkpoints, or config.yaml:checkpoint pairs"
+    )
+    parser.add_argument("--confidence-threshold", type=float, default=0.5)
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs of the config")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> list[Path]:
+    """Run the tool and return the files it wrote."""
+    args = get_parser().parse_args(argv)
+    if not args.input and args.webcam is None:
+        raise SystemExit("Nothing to draw on: give --input or --webcam")
+    files = list(input_files(args.input))
+    draw = Drawer(model_configs(args), args.confidence_threshold)
+    output = Path(args.output)
+    one_file = len(files) == 1 and output.suffix.lower() in IMAGES | VIDEOS
+    written = []
+    for file in files:
+        is_video = file.suffix.lower() in VIDEOS
+        name = f"{file.stem}.mp4" if is_video else f"{file.stem}.png"
+        target = output if one_file else output / name
+        if is_video:
+            written.append(draw_video(str(file), target, draw))
+        else:
+            written.append(save_picture(draw(read_rgb(str(file))), target))
+        print(written[-1])
+    if args.webcam is not None:
+        written.append(draw_video(args.webcam, output / f"webcam{args.webcam}.mp4", draw))
+        print(written[-1])
+    return written
+
+
+if __name__ == "__main__":
+    main()
