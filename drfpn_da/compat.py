@@ -144,3 +144,41 @@ def supported_kwargs(function: Callable[..., Any], **kwargs: Any) -> dict[str, A
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return kwargs
     return {name: value for name, value in kwargs.items() if name in parameters}
+
+
+# --------------------------------------------------------------------------------------------------
+# Training
+# --------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def default_trainer_parts(**parts: Any) -> Iterator[None]:
+    """Inside the block, ``DefaultTrainer``'s constructor builds with other parts.
+
+    Its constructor takes ``create_ddp_model`` and ``AMPTrainer`` from the globals of its module and
+    has no factory methods for them; exchanging the globals for the duration spares a copy of it.
+    """
+    from detectron2.engine import defaults
+
+    originals = {name: getattr(defaults, name) for name in parts}
+    vars(defaults).update(parts)
+    try:
+        yield
+    finally:
+        vars(defaults).update(originals)
+
+
+def train_loader_arguments(cfg: Any, mapper: Any = None, **given: Any) -> dict[str, Any]:
+    """Return dataset, sampler, mapper and options that a config gives to the training loader."""
+    from detectron2.data.build import _train_loader_from_config
+
+    return _train_loader_from_config(cfg, mapper, **given)
+
+
+def global_indices(sampler: Any) -> Iterator[int]:
+    """Return a training sampler's stream before it is divided among the processes.
+
+    detectron2's samplers divide in ``__iter__`` what ``_infinite_indices`` yields. A sampler of
+    another kind is taken to be undivided.
+    """
+    return iter(getattr(sampler, "_infinite_indices", sampler.__iter__)())

@@ -2,5 +2,6 @@
 
 from .defaults import get_defaults
 from .merge import add_drfpn_da_config
+from .setup import argument_parser, setup_cfg
 
-__all__ = ["add_drfpn_da_config", "get_defaults"]
+__all__ = ["add_drfpn_da_config", "argument_parser", "get_defaults", "setup_cfg"]

@@ -1,8 +1,9 @@
 """Data: datasets, loaders and generators. Importing it registers the data sets by name."""
 
 from .datasets import register_all, register_coco_json, register_image_folder
+from .loader import build_train_loader
 from .validate import validate_datasets
 
-__all__ = ["register_coco_json", "register_image_folder", "validate_datasets"]
+__all__ = ["build_train_loader", "register_coco_json", "register_image_folder", "validate_datasets"]
 
 register_all()

@@ -1,1 +1,19 @@
-"""Training: the trainer and its hooks."""
+"""Training: the trainer, its hooks, and the start of a run."""
+
+from .hooks import BestCheckpointer, PredictionPictures, StepSeed
+from .run import start_run
+from .step import CPUAMPTrainer, amp_trainer, build_ddp_model
+from .trainer import Trainer
+from .wandb_writer import WandbWriter
+
+__all__ = [
+    "BestCheckpointer",
+    "CPUAMPTrainer",
+    "PredictionPictures",
+    "StepSeed",
+    "Trainer",
+    "WandbWriter",
+    "amp_trainer",
+    "build_ddp_model",
+    "start_run",
+]

@@ -1,0 +1,152 @@
+"""From the command line to a frozen config: one way for every tool."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import default_argument_parser
+
+from .merge import add_drfpn_da_config
+from .unknown_keys import leaf_keys, unknown_in_file, unknown_key_message
+
+logger = logging.getLogger(__name__)
+
+
+def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
+    """Return detectron2's argument parser with ``--register NAME JSON IMAGES`` added."""
+    parser = default_argument_parser(epilog)
+    parser.add_argument(
+        "--register",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("NAME", "JSON", "IMAGES"),
+        help="make a data set in COCO format known under NAME; may be repeated",
+    )
+    return parser
+
+
+def setup_cfg(args: argparse.Namespace) -> CfgNode:
+    """Build the config that the command line describes.
+
+    detectron2's defaults, the keys of DeepLab and of drfpn_da, then ``args.config_file`` (a path, or
+    a name known to :mod:`drfpn_da.model_zoo`) and ``args.opts``. Data sets of ``DATASETS.REGISTER``
+    and ``args.register`` are registered. Without CUDA, ``MODEL.DEVICE`` becomes "cpu".
+
+    Args:
+        args: what :func:`argument_parser` returned; ``config_file``, ``opts`` and ``register`` are
+            read and may be absent. ``config_file`` is replaced by the path of a name.
+
+    Returns:
+        A frozen config.
+
+    Raises:
+        FileNotFoundError: the config file does not exist; nor does a config of that name.
+        KeyError: an unknown key, with its file and the nearest existing keys.
+        ValueError: a value of the wrong type, or an option without a value.
+    """
+    cfg = base_cfg()
+    if getattr(args, "config_file", ""):
+        args.config_file = find_config_file(args.config_file)
+        merge_file(cfg, args.config_file)
+    merge_options(cfg, getattr(args, "opts", None) or [])
+    cfg.DATASETS.REGISTER = [list(entry) for entry in cfg.DATASETS.REGISTER]
+    cfg.DATASETS.REGISTER += [list(entry) for entry in getattr(args, "register", None) or []]
+    register_datasets(cfg)
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        logger.warning("CUDA is not available: MODEL.DEVICE is 'cpu' instead of 'cuda'")
+        cfg.MODEL.DEVICE = "cpu"
+    cfg.freeze()
+    return cfg
+
+
+def base_cfg() -> CfgNode:
+    """Return detectron2's defaults with the keys of DeepLab, if installed, and of drfpn_da."""
+    cfg = get_cfg()
+    try:
+        from detectron2.projects.deeplab import add_deeplab_config
+    except ImportError:
+        logger.debug("detectron2's DeepLab project is not installed")
+    else:
+        add_deeplab_config(cfg)
+    add_drfpn_da_config(cfg)
+    return cfg
+
+
+def find_config_file(name: str) -> str:
+    """Return the path of a config file given by path or by its name in the model zoo.
+
+    Raises:
+        FileNotFoundError: neither exists; the message suggests the nearest names.
+    """
+    from detectron2.utils.file_io import PathManager
+
+    from .. import model_zoo
+
+    if PathManager.isfile(name):
+        return name
+    try:
+        return model_zoo.get_config_file(name)
+    except ValueError as error:
+        raise FileNotFoundError(f"config file {name} does not exist, and {error}") from None
+
+
+def merge_file(cfg: CfgNode, path: str) -> None:
+    """Merge a YAML file into ``cfg``.
+
+    Raises:
+        KeyError: an unknown key; the message names its file (which may be a base) and near keys.
+    """
+    try:
+        cfg.merge_from_file(path)
+    except KeyError:
+        unknown = unknown_in_file(path, cfg)
+        if unknown is None:
+            raise
+        raise KeyError(unknown_key_message(*unknown, cfg)) from None
+
+
+def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
+    """Merge ``KEY VALUE`` pairs of the command line into ``cfg``.
+
+    Raises:
+        KeyError: an unknown key; the message names near keys.
+        ValueError: a key without a value, or a value of the wrong type.
+    """
+    options = list(options)
+    if options[:1] == ["--"]:
+        options = options[1:]
+    if len(options) % 2:
+        raise ValueError(
+            f"options come in pairs KEY VALUE, but {len(options)} words were given: "
+            f"{' '.join(options)} (flags such as --resume stand before the first option)"
+        )
+    try:
+        cfg.merge_from_list(options)
+    except AssertionError:
+        known = set(leaf_keys(cfg))
+        for key in options[::2]:
+            if key not in known:
+                raise KeyError(unknown_key_message(key, "the command line", cfg)) from None
+        raise
+
+
+def register_datasets(cfg: CfgNode) -> None:
+    """Register the data sets of ``DATASETS.REGISTER``.
+
+    Raises:
+        ValueError: an entry is not [name, annotation.json, image folder].
+        FileNotFoundError: a file or folder is missing.
+    """
+    from ..data import register_coco_json
+
+    for entry in cfg.DATASETS.REGISTER:
+        if len(entry) != 3:
+            raise ValueError(
+                f"DATASETS.REGISTER has {entry}; an entry is [name, annotation.json, image folder]"
+            )
+        register_coco_json(*entry)

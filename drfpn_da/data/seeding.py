@@ -1,0 +1,59 @@
+"""Random numbers that depend on where they are used, not on what was drawn before."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+class Stream(enum.IntEnum):
+    """Independent uses of one run's seed."""
+
+    SAMPLER = 0
+    SAMPLE = 1
+    STEP = 2
+
+
+def derive_seed(seed: int, stream: Stream, *position: int) -> int:
+    """Mix a run's seed with a position into a seed of its own.
+
+    Args:
+        seed: seed of the run, not negative.
+        stream: which use of it.
+        position: non-negative numbers, for example iteration and rank.
+
+    Returns:
+        An integer in [0, 2**32), well spread even for neighbouring positions.
+    """
+    sequence = np.random.SeedSequence([seed, int(stream), *position])
+    return int(sequence.generate_state(1, np.uint32)[0])
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of Python, numpy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (the generator that detectron2's augmentations use)
+    torch.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside the block, the global CPU generators start from ``seed``; then they are as before.
+
+    CUDA generators are left alone: loading data does not use them, and workers must not touch CUDA.
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])

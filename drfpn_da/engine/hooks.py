@@ -1,0 +1,108 @@
+"""Hooks beside detectron2's."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetMapper,
+    MetadataCatalog,
+    build_detection_test_loader,
+    get_detection_dataset_dicts,
+)
+from detectron2.engine import HookBase, hooks
+from detectron2.evaluation import inference_context
+from detectron2.utils import comm
+from PIL import Image
+from torch.nn.parallel import DistributedDataParallel
+
+from ..data.seeding import Stream, derive_seed, seed_everything
+from ..visualization import draw_predictions, read_rgb
+
+logger = logging.getLogger(__name__)
+
+
+class StepSeed(HookBase):
+    """Seeds every iteration from (seed, iteration, rank).
+
+    Sampling of proposals and dropout then need no saved state to continue exactly after a resume.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def before_step(self) -> None:
+        """Seed the generators of Python, numpy and torch."""
+        seed_everything(derive_seed(self._seed, Stream.STEP, self.trainer.iter, comm.get_rank()))
+
+
+class BestCheckpointer(hooks.BestCheckpointer):
+    """detectron2's hook, which after a resume still knows the best value so far."""
+
+    def before_train(self) -> None:
+        """Read the best value of the iterations before this one from ``metrics.json``."""
+        path = Path(self._checkpointer.save_dir, "metrics.json")
+        if self.trainer.start_iter == 0 or not path.is_file():
+            return
+        for line in path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:  # a line cut short when the run was stopped
+                continue
+            value, iteration = entry.get(self._val_metric), entry.get("iteration", 0)
+            if value is None or iteration >= self.trainer.start_iter:
+                continue
+            if self.best_metric is None or self._compare(value, self.best_metric):
+                self._update_best(value, iteration)
+
+
+class PredictionPictures(HookBase):
+    """Draws predictions on the first test pictures now and then.
+
+    They go to TensorBoard and to ``OUTPUT_DIR/predictions/<picture>_<iteration>.png``. For the main
+    process only.
+
+    Args:
+        cfg: read are VIS_PERIOD, TEST.VIS_IMAGES, DATASETS.TEST and OUTPUT_DIR.
+        score_threshold: instances below it are not drawn.
+    """
+
+    def __init__(self, cfg: CfgNode, score_threshold: float = 0.3) -> None:
+        self._cfg = cfg
+        self._threshold = score_threshold
+        self._folder = os.path.join(cfg.OUTPUT_DIR, "predictions")
+
+    def after_step(self) -> None:
+        """Draw if it is time."""
+        done = self.trainer.iter + 1
+        if self._cfg.VIS_PERIOD > 0 and done % self._cfg.VIS_PERIOD == 0:
+            self._draw(done)
+
+    def _draw(self, done: int) -> None:
+        name = self._cfg.DATASETS.TEST[0]
+        records = get_detection_dataset_dicts(name, filter_empty=False)
+        loader = build_detection_test_loader(
+            records[: self._cfg.TEST.VIS_IMAGES], mapper=DatasetMapper(self._cfg, False)
+        )
+        model = self.trainer.model
+        if isinstance(model, DistributedDataParallel):
+            model = model.module
+        os.makedirs(self._folder, exist_ok=True)
+        with inference_context(model), torch.no_grad():
+            for inputs in loader:
+                picture = draw_predictions(
+                    read_rgb(inputs[0]["file_name"]),
+                    model(inputs)[0],
+                    MetadataCatalog.get(name),
+                    score_threshold=self._threshold,
+                )
+                stem = Path(inputs[0]["file_name"]).stem
+                Image.fromarray(picture).save(f"{self._folder}/{stem}_{done:07d}.png")
+                self.trainer.storage.put_image(
+                    f"predictions/{stem}", torch.from_numpy(picture.copy()).permute(2, 0, 1)
+                )

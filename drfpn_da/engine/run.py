@@ -1,0 +1,125 @@
+"""Start a run: its seed, its checks, and an output folder that holds no other run."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.engine import default_setup
+from detectron2.utils import comm
+
+from ..config.unknown_keys import leaf_keys
+from ..data import validate_datasets
+
+logger = logging.getLogger(__name__)
+
+# What a training run leaves behind; any of them marks the folder as taken.
+RUN_FILES = ("last_checkpoint", "metrics.json", "config.yaml", "*.pth")
+# Where --eval-only writes, below OUTPUT_DIR.
+EVAL_FOLDER = "eval"
+
+
+def start_run(cfg: CfgNode, args: argparse.Namespace) -> CfgNode:
+    """Check the config and its output folder, draw the seed, and do detectron2's default set-up.
+
+    Training refuses a folder that holds another run, unless it resumes that run; then differing
+    keys are warned about and the former ``config.yaml`` is kept under another name. Evaluation
+    writes below ``OUTPUT_DIR/eval``, so that the run it evaluates stays as it is.
+
+    Args:
+        cfg: frozen config of :func:`drfpn_da.config.setup_cfg`.
+        args: arguments with ``resume`` and ``eval_only``.
+
+    Returns:
+        The frozen config of this run: ``SEED`` is set, and ``OUTPUT_DIR`` is where it may write.
+
+    Raises:
+        FileExistsError: the output folder holds another run.
+        ValueError, KeyError: data sets and model do not agree.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    if args.eval_only:
+        cfg.OUTPUT_DIR = os.path.join(cfg.OUTPUT_DIR, EVAL_FOLDER)
+        checked = cfg.clone()
+        checked.DATASETS.TRAIN = ()
+        validate_datasets(checked)
+    else:
+        validate_datasets(cfg)
+    # Asked by one process before any writes, answered to all.
+    taken = comm.all_gather(comm.is_main_process() and holds_run(cfg.OUTPUT_DIR))[0]
+    if taken and not args.eval_only:
+        if not args.resume:
+            raise FileExistsError(
+                f"OUTPUT_DIR {cfg.OUTPUT_DIR} holds another run: add --resume to continue it, or "
+                "choose another folder (OUTPUT_DIR output/my_new_run)"
+            )
+        _continue_saved(cfg)
+    cfg.SEED = drawn_seed(cfg)
+    cfg.freeze()
+    # Nobody may write the new config before everybody has read the old one.
+    comm.synchronize()
+    default_setup(cfg, args)
+    logger.info("SEED is %d; results go to %s", cfg.SEED, os.path.abspath(cfg.OUTPUT_DIR))
+    return cfg
+
+
+def holds_run(folder: str) -> bool:
+    """Whether a training run has written to the folder."""
+    return any(next(Path(folder).glob(pattern), None) for pattern in RUN_FILES)
+
+
+def drawn_seed(cfg: CfgNode) -> int:
+    """Return ``cfg.SEED``, or if it is negative a random one, the same on all processes."""
+    return cfg.SEED if cfg.SEED >= 0 else comm.all_gather(secrets.randbelow(2**31))[0]
+
+
+def _continue_saved(cfg: CfgNode) -> None:
+    """Take over the saved run's seed; keep its config, and say what differs, if it differs."""
+    path = Path(cfg.OUTPUT_DIR, "config.yaml")
+    if not path.is_file():
+        return
+    with path.open() as file:
+        saved = CfgNode.load_cfg(file)
+    if cfg.SEED < 0:
+        cfg.SEED = saved.get("SEED", -1)
+    differences = config_differences(saved, cfg)
+    if differences and comm.is_main_process():
+        kept = _unused_name(path)
+        shutil.copyfile(path, kept)
+        logger.warning(
+            "Resuming with a config that differs from the saved run's, which is kept as %s:\n%s",
+            kept,
+            "\n".join(f"  {key}: {old!r} -> {new!r}" for key, old, new in differences),
+        )
+
+
+def config_differences(old: CfgNode, new: CfgNode) -> list[tuple[str, object, object]]:
+    """Return (key, old value, new value) of every leaf that differs; None where it is absent."""
+    old_leaves, new_leaves = _leaves(old), _leaves(new)
+    keys = dict.fromkeys([*old_leaves, *new_leaves])
+    values = [(key, old_leaves.get(key), new_leaves.get(key)) for key in keys]
+    return [entry for entry in values if entry[1] != entry[2]]
+
+
+def _leaves(cfg: CfgNode) -> dict[str, object]:
+    leaves = {}
+    for key in leaf_keys(cfg):
+        value = cfg
+        for part in key.split("."):
+            value = value[part]
+        # YAML has no tuples.
+        leaves[key] = list(value) if isinstance(value, tuple) else value
+    return leaves
+
+
+def _unused_name(path: Path) -> Path:
+    number = 1
+    while (name := path.with_name(f"{path.stem}.before_resume_{number}{path.suffix}")).exists():
+        number += 1
+    return name

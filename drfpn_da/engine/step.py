@@ -1,0 +1,104 @@
+"""What ``DefaultTrainer`` builds for one device only: the parallel model and the step trainer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Callable
+
+import torch
+from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model
+from detectron2.utils import comm
+from torch import nn
+
+from ..compat import supported_kwargs
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def build_ddp_model(model: nn.Module, **kwargs: Any) -> nn.Module:
+    """Make the model data-parallel if there are several processes, on GPUs or on CPUs.
+
+    Args:
+        model: on its device already.
+        kwargs: arguments of ``DistributedDataParallel``.
+
+    Raises:
+        RuntimeError: the model is on the CPU, but the processes talk through NCCL.
+    """
+    if comm.get_world_size() == 1 or model_device(model).type != "cpu":
+        return create_ddp_model(model, **kwargs)
+    backend = torch.distributed.get_backend()
+    if backend == "nccl":
+        raise RuntimeError(
+            "MODEL.DEVICE is 'cpu', but on a machine with GPUs detectron2 connects processes by "
+            "NCCL, which serves GPUs only: write MODEL.DEVICE cuda, or hide the GPUs "
+            "(CUDA_VISIBLE_DEVICES='')"
+        )
+    logger.info("Training on the CPU with %d %s processes", comm.get_world_size(), backend)
+    return create_ddp_model(model, device_ids=None, **kwargs)
+
+
+def model_device(model: nn.Module) -> torch.device:
+    """Return the device of the model's first parameter."""
+    return next(model.parameters()).device
+
+
+def amp_trainer(precision: str, device: torch.device) -> Callable[..., SimpleTrainer]:
+    """Return a step trainer class for mixed precision, with its options bound.
+
+    Args:
+        precision: "float16" or "bfloat16"; on the CPU it is always bfloat16.
+        device: of the model.
+
+    Raises:
+        ValueError: another precision, or one that this detectron2 does not know.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"SOLVER.AMP.PRECISION is '{precision}'; write one of {', '.join(PRECISIONS)}"
+        )
+    if device.type == "cpu":
+        return CPUAMPTrainer
+    options = supported_kwargs(AMPTrainer, precision=PRECISIONS[precision])
+    if precision == "bfloat16":
+        if not options:
+            raise ValueError(
+                "this detectron2 trains in float16 only: write SOLVER.AMP.PRECISION float16"
+            )
+        # bfloat16 has the range of float32, so gradients need no scaling.
+        options["grad_scaler"] = torch.cuda.amp.GradScaler(enabled=False)
+    return partial(AMPTrainer, **options)
+
+
+class CPUAMPTrainer(SimpleTrainer):
+    """Mixed precision on the CPU: the forward pass under bfloat16 autocast, without scaling."""
+
+    def run_step(self) -> None:
+        """One iteration."""
+        with forward_under(self.model, partial(torch.autocast, "cpu", torch.bfloat16)):
+            super().run_step()
+
+
+@contextlib.contextmanager
+def forward_under(
+    model: nn.Module, context: Callable[[], contextlib.AbstractContextManager]
+) -> Iterator[None]:
+    """Inside the block, ``model.forward`` (and nothing after it) runs in a context of its own."""
+    with contextlib.ExitStack() as stack:
+        before = model.register_forward_pre_hook(lambda *_: _enter(stack, context()))
+        after = model.register_forward_hook(lambda *_: stack.close())
+        try:
+            yield
+        finally:
+            before.remove()
+            after.remove()
+
+
+def _enter(stack: contextlib.ExitStack, context: contextlib.AbstractContextManager) -> None:
+    # Separate, because what a forward pre-hook returns would replace the input.
+    stack.enter_context(context)

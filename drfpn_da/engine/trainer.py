@@ -1,0 +1,129 @@
+"""``Trainer``: detectron2's default trainer with what it lacks."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetMapper, build_detection_test_loader
+from detectron2.engine import DefaultTrainer, HookBase, hooks
+from detectron2.evaluation import DatasetEvaluators
+from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
+from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
+from torch import nn
+
+from ..compat import default_trainer_parts
+from ..data.checked_mapper import CheckedMapper
+from ..data.loader import build_train_loader
+from ..evaluation import build_evaluators
+from .hooks import BestCheckpointer, PredictionPictures, StepSeed
+from .run import drawn_seed
+from .step import amp_trainer, build_ddp_model
+from .wandb_writer import WandbWriter
+
+
+class Trainer(DefaultTrainer):
+    """detectron2's ``DefaultTrainer`` with what it lacks.
+
+    - Runs repeat and resume exactly (on the CPU bit by bit), whatever the number of workers.
+    - Several processes and mixed precision also without a GPU.
+    - Evaluators from the data set's metadata, the best checkpoint, drawn predictions, wandb.
+    - Errors that name the picture.
+
+    Args:
+        cfg: with the keys of drfpn_da; usually what :func:`drfpn_da.engine.start_run` returned.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.SEED = drawn_seed(cfg)
+        cfg.freeze()
+        with default_trainer_parts(
+            create_ddp_model=build_ddp_model,
+            AMPTrainer=amp_trainer(cfg.SOLVER.AMP.PRECISION, torch.device(cfg.MODEL.DEVICE)),
+        ):
+            super().__init__(cfg)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> Any:
+        """Return a loader whose batches depend on the seed and the iteration alone."""
+        return build_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        """Return detectron2's loader, with errors that name the picture."""
+        mapper = CheckedMapper(DatasetMapper(cfg, False))
+        return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+
+    @classmethod
+    def build_evaluator(
+        cls, cfg: CfgNode, dataset_name: str, output_folder: str | None = None
+    ) -> DatasetEvaluators:
+        """Return the evaluators that the data set's metadata ask for."""
+        folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference")
+        return build_evaluators(cfg, dataset_name, folder)
+
+    @classmethod
+    def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
+        """Evaluate with test-time augmentation (TEST.AUG); result names end in ``_TTA``.
+
+        Raises:
+            ValueError: the model is not a GeneralizedRCNN.
+        """
+        if not isinstance(getattr(model, "module", model), GeneralizedRCNN):
+            raise ValueError(
+                "TEST.AUG.ENABLED works with MODEL.META_ARCHITECTURE GeneralizedRCNN, not with "
+                f"{cfg.MODEL.META_ARCHITECTURE}: write TEST.AUG.ENABLED False"
+            )
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
+        evaluators = [cls.build_evaluator(cfg, name, folder) for name in cfg.DATASETS.TEST]
+        results = cls.test(cfg, GeneralizedRCNNWithTTA(cfg, model), evaluators)
+        return OrderedDict((f"{name}_TTA", value) for name, value in results.items())
+
+    def build_hooks(self) -> list[HookBase | None]:
+        """Return detectron2's hooks and those of drfpn_da, the writers last."""
+        cfg = self.cfg
+        ret = [StepSeed(cfg.SEED), *super().build_hooks()]
+        extra: list[HookBase] = []
+        if cfg.TEST.AUG.ENABLED:
+            extra.append(hooks.EvalHook(0, lambda: self.test_with_TTA(cfg, self.model)))
+        if comm.is_main_process():
+            if cfg.TEST.BEST_METRIC:
+                period, metric = cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC
+                extra.append(BestCheckpointer(period, self.checkpointer, metric))
+            if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and cfg.TEST.VIS_IMAGES:
+                extra.append(PredictionPictures(cfg))
+        writers_last = len(ret) - int(isinstance(ret[-1], hooks.PeriodicWriter))
+        return ret[:writers_last] + extra + ret[writers_last:]
+
+    def build_writers(self) -> list[EventWriter]:
+        """Return detectron2's writers, and wandb's if WANDB.ENABLED."""
+        writers = super().build_writers()
+        if self.cfg.WANDB.ENABLED:
+            writers.append(WandbWriter(self.cfg))
+        return writers
+
+    def train(self) -> OrderedDict | None:
+        """Train from ``start_iter`` on, with the data that belong there."""
+        self.data_loader.start_iter = self.start_iter
+        return super().train()
+
+    def run_step(self) -> None:
+        """One iteration.
+
+        Raises:
+            FloatingPointError: a loss is infinite or NaN; names losses and pictures.
+        """
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            files = getattr(self.data_loader, "file_names", [])
+            raise FloatingPointError(
+                f"{error}\npictures of this batch (process {comm.get_rank()}): {', '.join(files)}\n"
+                "lower SOLVER.BASE_LR, lengthen SOLVER.WARMUP_ITERS or enable SOLVER.CLIP_GRADIENTS"
+            ) from error

@@ -1,0 +1,53 @@
+#!/usr/bin/env python
+"""Train or evaluate a model described by a YAML config.
+
+tools/train_net.py --config-file drfpn/bccd/faster_rcnn_mobilenetv2_drfpn.yaml
+tools/train_net.py --config-file CONFIG --eval-only MODEL.WEIGHTS output/model_final.pth
+tools/train_net.py --config-file CONFIG --register mine labels.json pictures/ \
+        DATASETS.TRAIN "('mine',)" DATASETS.TEST "('mine',)" MODEL.ROI_HEADS.NUM_CLASSES 2
+"""
+
+import argparse
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.engine import launch
+from detectron2.evaluation import verify_results
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from drfpn_da.config import argument_parser, setup_cfg
+from drfpn_da.engine import Trainer, start_run
+
+
+def main(args: argparse.Namespace):
+    """Train, or evaluate with ``--eval-only``; return the results."""
+    setup_logger(name="drfpn_da", distributed_rank=comm.get_rank())
+    cfg = setup_cfg(args)
+    checkpoints = cfg.OUTPUT_DIR
+    cfg = start_run(cfg, args)
+    if args.eval_only:
+        model = Trainer.build_model(cfg)
+        DetectionCheckpointer(model, save_dir=checkpoints).resume_or_load(
+            cfg.MODEL.WEIGHTS, resume=args.resume
+        )
+        results = Trainer.test(cfg, model)
+        if cfg.TEST.AUG.ENABLED:
+            results.update(Trainer.test_with_TTA(cfg, model))
+        if comm.is_main_process():
+            verify_results(cfg, results)
+        return results
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+if __name__ == "__main__":
+    args = argument_parser().parse_args()
+    launch(
+        main,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
