@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def free_path(path: str | os.PathLike) -> Path:
-    """Return ``path`` or, if something is there, the first free ``name-2``, ``name-3``"""
+    """Return ``path`` or, if something is there, the first free of ``name-2``, ``name-3``..."""
     path = Path(path)
     candidate, number = path, 1
     while candidate.exists():
