@@ -64,7 +64,9 @@ def main() -> None:
     if outside or not (folder / MARKER).exists():
         # Somebody's own torch and detectron2: add what is missing and touch nothing else.
         say("detectron2: kept the one that is there, and its torch")
-        Installer(python, use_uv=False).install("--no-build-isolation", "-e", f"{ROOT}[dev]")
+        # Not isolated where possible, so that the build needs no download.
+        isolation = ["--no-build-isolation"] if imports(python, "setuptools", "wheel") else []
+        Installer(python, use_uv=False).install(*isolation, "-e", f"{ROOT}[dev]")
     else:
         installer = Installer(python, use_uv=True)
         installer.install("-r", str(ROOT / "requirements.txt"))
