@@ -1,6 +1,6 @@
 """Dataset registrations, one file each, and :func:`register_all` that makes them known."""
 
-from . import bccd, camvid, coco128
+from . import bccd, camvid, coco128, streets
 from .custom import register_coco_json, register_image_folder
 
 __all__ = ["register_all", "register_coco_json", "register_image_folder"]
@@ -8,5 +8,5 @@ __all__ = ["register_all", "register_coco_json", "register_image_folder"]
 
 def register_all() -> None:
     """Register every data set of the package; reads no data and may be called again."""
-    for module in (bccd, camvid, coco128):
+    for module in (bccd, camvid, coco128, streets):
         module.register()
