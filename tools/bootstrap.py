@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make the project's virtual environment: pinned requirements, detectron2, and the project itself.
 
-``make install`` calls this; only the standard library is needed. It may be repeated: what is there is
-kept.
+``make install`` calls this; only the standard library is needed. It may be repeated: what is there
+is kept.
 
 detectron2 is not on PyPI under its own name, so one is chosen, and what was chosen is printed:
 
