@@ -4,8 +4,10 @@ from .curves import curve, plot_curves, read_metrics
 from .draw import draw_predictions, draw_training_input, draw_truth, read_rgb
 from .files import free_path, save_new, save_picture
 from .layout import contact_sheet, side_by_side
+from .page import Page
 
 __all__ = [
+    "Page",
     "contact_sheet",
     "curve",
     "draw_predictions",

@@ -1,0 +1,99 @@
+"""One self-contained HTML page of text, tables and pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .files import save_new
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c2330; background: #fff;
+       max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.9rem; margin: 0 0 .3rem; }
+h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; border-bottom: 2px solid #e3e7ee; }
+p { max-width: 52rem; }
+table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .9rem; text-align: right; border-bottom: 1px solid #e3e7ee; }
+th { background: #f4f6fa; }
+th:first-child, td:first-child { text-align: left; }
+figure { margin: 1rem 0; }
+img { max-width: 100%; height: auto; }
+figcaption, small { color: #5b6577; }
+pre { background: #f4f6fa; padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
+"""
+
+
+class Page:
+    """Collects the parts of a page, in order. Text is escaped; pictures are embedded.
+
+    >>> page = Page("Results")
+    >>> page.heading("Numbers").table(["run", "AP"], [["a", 31.2]])
+    >>> page.save("results.html")
+    """
+
+    def __init__(self, title: str, subtitle: str = "") -> None:
+        self._title = html.escape(title)
+        self._parts = [f"<h1>{self._title}</h1>"]
+        if subtitle:
+            self.text(subtitle)
+
+    def heading(self, text: str) -> Page:
+        """Add the heading of a section."""
+        return self._add(f"<h2>{html.escape(text)}</h2>")
+
+    def text(self, text: str) -> Page:
+        """Add a paragraph."""
+        return self._add(f"<p>{html.escape(text)}</p>")
+
+    def code(self, text: str) -> Page:
+        """Add preformatted text, for commands."""
+        return self._add(f"<pre>{html.escape(text)}</pre>")
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Page:
+        """Add a table; floats are shown with one decimal."""
+        head = "".join(f"<th>{html.escape(h)}</th>" for h in headers)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(_text(cell))}</td>" for cell in row) + "</tr>"
+            for row in rows
+        )
+        return self._add(f"<table><tr>{head}</tr>{body}</table>")
+
+    def picture(self, image: np.ndarray, caption: str = "") -> Page:
+        """Add a picture, (H, W, 3) uint8 RGB."""
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG", optimize=True)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        alt = html.escape(caption, quote=True)
+        return self._add(
+            f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page under a free name; see :func:`save_new`."""
+        text = (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{self._title}</title><style>{_STYLE}</style></head><body>"
+            + "\n".join(self._parts)
+            + "</body></html>\n"
+        )
+        return save_new(path, lambda name: Path(name).write_text(text, encoding="utf-8") and None)
+
+    def _add(self, part: str) -> Page:
+        self._parts.append(part)
+        return self
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, float):
+        return f"{cell:.1f}" if np.isfinite(cell) else "-"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
