@@ -2,6 +2,6 @@
 
 from .crb import ChannelRefinementBlock
 from .ppm import PyramidPooling
-from .srb import SpatialRefinementBlock, add_upsampled
+from .srb import SpatialRefinementBlock
 
-__all__ = ["ChannelRefinementBlock", "PyramidPooling", "SpatialRefinementBlock", "add_upsampled"]
+__all__ = ["ChannelRefinementBlock", "PyramidPooling", "SpatialRefinementBlock"]

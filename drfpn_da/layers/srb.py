@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from detectron2.layers import Conv2d
 from torch import Tensor, nn
 
-from ..functional import offset_warp
+from ..functional import add_upsampled, conv3x3_to_few, offset_warp
 
 _WEIGHT_ACTIVATIONS = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -70,8 +70,9 @@ class SpatialRefinementBlock(nn.Module):
         if coarse.shape[-2:] != fine.shape[-2:]:
             coarse = coarse[..., : fine.shape[-2], : fine.shape[-1]]
         both = torch.cat((coarse, fine), dim=1)
-        weight = self.weight_predict(F.relu(self.weight_reduce(both)))
-        return self.offset(both), self.weight_act(weight)
+        hidden = F.relu(self.weight_reduce(both))
+        weight = conv3x3_to_few(hidden, self.weight_predict.weight, self.weight_predict.bias)
+        return conv3x3_to_few(both, self.offset.weight), self.weight_act(weight)
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Refine ``high`` (N, C, h, w) to the size of ``low`` (N, C, H, W), H in {2h - 1, 2h}, W likewise."""
@@ -85,8 +86,3 @@ class SpatialRefinementBlock(nn.Module):
         offset, weight = self.predict(low, high)
         warped = offset_warp(high, offset, self.align_grid, self.padding_mode)
         return torch.addcmul(base, warped, weight.to(warped.dtype))
-
-
-def add_upsampled(low: Tensor, high: Tensor) -> Tensor:
-    """Return ``low`` plus ``high`` up-sampled (nearest) to its size."""
-    return low + F.interpolate(high, size=low.shape[-2:], mode="nearest")

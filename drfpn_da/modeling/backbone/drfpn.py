@@ -12,7 +12,7 @@ from detectron2.modeling.backbone.fpn import LastLevelP6P7 as _LastLevelP6P7
 from fvcore.nn import weight_init
 from torch import Tensor, nn
 
-from ...layers import ChannelRefinementBlock, PyramidPooling, SpatialRefinementBlock, add_upsampled
+from ...layers import ChannelRefinementBlock, PyramidPooling, SpatialRefinementBlock
 from ...layers.norm import build_norm
 
 # What the authors' code does where this module's defaults differ.
@@ -142,8 +142,10 @@ class DRFPNNeck(nn.Module):
         merged = [top(inputs[-1])]
         for stage, x in zip(self.stages[-2::-1], inputs[-2::-1]):
             lateral = getattr(self, f"fpn_lateral{stage}")(x)
-            add = getattr(self, f"srb{stage}").merge if self._has_srb else add_upsampled
-            fused = add(lateral, merged[0])
+            if self._has_srb:
+                fused = getattr(self, f"srb{stage}").merge(lateral, merged[0])
+            else:  # as FPN does it, so that gradients too are the same to the bit
+                fused = lateral + F.interpolate(merged[0], size=lateral.shape[-2:], mode="nearest")
             merged.insert(0, fused / 2 if self.fuse_type == "avg" else fused)
         return merged
 

@@ -1,0 +1,48 @@
+"""What every benchmark writes: JSON with versions and commit, and a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import torch
+from tabulate import tabulate
+
+ROOT = Path(__file__).parents[1]
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, device and commit of this run."""
+    import detectron2
+    import torchvision
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    return {
+        "commit": git("rev-parse", "--short", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else ""),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "detectron2": detectron2.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def write_report(path: Path, result: Mapping[str, Any]) -> None:
+    """Write ``result`` and the environment as JSON, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"environment": describe_environment(), **result}, indent=1) + "\n")
+    os.replace(temporary, path)
+
+
+def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A GitHub table of dictionaries with the same keys."""
+    return tabulate(rows, headers="keys", tablefmt="github", floatfmt=".2f")

@@ -1,0 +1,178 @@
+"""Time, memory and MACs of FPN, PAFPN and DRFPN necks, interleaved in one process.
+
+    python -m benchmarks.speed.neck                 # a CPU-sized input
+    python -m benchmarks.speed.neck --size 800 1344 --device cuda --amp bfloat16
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, ContextManager, Iterator
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+from fvcore.nn import FlopCountAnalysis
+
+from benchmarks.report import format_table, write_report
+from benchmarks.speed.plain_drfpn import STEPS, without
+from drfpn_da.modeling import DRFPNNeck
+
+CHANNELS = {"res2": 256, "res3": 512, "res4": 1024, "res5": 2048}
+_OFF: dict[str, Any] = {"ppm": None, "srb": None, "crb": None}
+NECKS: dict[str, dict[str, Any]] = {
+    "FPN": {"bottom_up_path": False, **_OFF},
+    "PAFPN": _OFF,
+    "DRFPN": {},
+    "DRFPN authors": {"authors_compat": True},
+}
+
+
+def build_neck(name: str) -> DRFPNNeck:
+    """A neck over ResNet-50 widths; predictors are not zero, so that the warp reads scattered samples."""
+    torch.manual_seed(0)
+    shapes = {f: ShapeSpec(channels=c, stride=4 * 2**i) for i, (f, c) in enumerate(CHANNELS.items())}
+    options = {**NECKS[name]}
+    if "srb" not in options:
+        options["srb"] = {"zero_init": False}
+    return DRFPNNeck(shapes, list(shapes), 256, top_block=LastLevelMaxPool(), **options)
+
+
+def build_inputs(args: argparse.Namespace) -> dict[str, torch.Tensor]:
+    """Bottom-up maps of random values, as after a ReLU."""
+    torch.manual_seed(1)
+    height, width = args.size
+    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    return {
+        f: torch.rand(args.batch, c, height // 4 // 2**i, width // 4 // 2**i)
+        .to(args.device, memory_format=layout)
+        .requires_grad_()
+        for i, (f, c) in enumerate(CHANNELS.items())
+    }
+
+
+def run_once(neck: DRFPNNeck, inputs: dict[str, torch.Tensor], backward: bool, args: argparse.Namespace) -> float:
+    """Seconds of one pass, synchronised."""
+    amp: ContextManager[Any] = contextlib.nullcontext()
+    if args.amp:
+        amp = torch.autocast(args.device, dtype=getattr(torch, args.amp))
+    _synchronise(args.device)
+    start = time.perf_counter()
+    with amp, torch.set_grad_enabled(backward):
+        total = sum(x.float().mean() for x in neck(inputs).values())
+    if backward:
+        total.backward()
+    _synchronise(args.device)
+    return time.perf_counter() - start
+
+
+def _synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def measure(runs: dict[str, Callable[[], float]], rounds: int, warmup: int = 2) -> dict[str, float]:
+    """Median seconds of each run; every round runs all of them once."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for i in range(warmup + rounds):
+        for name, run in runs.items():
+            seconds = run()
+            if i >= warmup:
+                times[name].append(seconds)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak_memory(name: str, args: argparse.Namespace) -> float:
+    """MiB that one forward and backward needs above model and inputs."""
+    if args.device == "cuda":
+        neck, inputs = build_neck(name).cuda(), build_inputs(args)
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run_once(neck, inputs, True, args)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    # The peak of a process never falls: each neck needs its own.
+    command = [sys.executable, "-m", "benchmarks.speed.neck", *sys.argv[1:], "--memory-of", name]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def _peak_rss_growth(name: str, args: argparse.Namespace) -> float:
+    neck, inputs = build_neck(name), build_inputs(args)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the present
+    before = _read_peak_kib()
+    run_once(neck, inputs, True, args)
+    return (_read_peak_kib() - before) / 1024
+
+
+def _read_peak_kib() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+def _timed_passes(args: argparse.Namespace, inputs: dict) -> Iterator[tuple[str, bool, Callable[[], float]]]:
+    necks = {name: build_neck(name).to(args.device) for name in NECKS}
+    if args.channels_last:
+        necks = {name: neck.to(memory_format=torch.channels_last) for name, neck in necks.items()}
+    for backward in (False, True):
+        for name, neck in necks.items():
+            yield name, backward, lambda n=neck, b=backward: run_once(n, inputs, b, args)
+        for label, names in [("plain formulas", ()), *((f"without {s}", (s,)) for s in STEPS)]:
+
+            def plain(names: tuple = names, b: bool = backward) -> float:
+                with without(*names):
+                    return run_once(necks["DRFPN"], inputs, b, args)
+
+            yield f"DRFPN {label}", backward, plain
+
+
+def main() -> None:
+    """Measure and write ``benchmarks/results/neck_<device>.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, nargs=2, default=[256, 256], metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--amp", choices=["float16", "bfloat16"])
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--output", type=Path, help="default: benchmarks/results/neck_<device>.json")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.memory_of:
+        print(_peak_rss_growth(args.memory_of, args))
+        return
+
+    inputs = build_inputs(args)
+    passes = list(_timed_passes(args, inputs))
+    forward = measure({name: run for name, backward, run in passes if not backward}, args.rounds)
+    both = measure({name: run for name, backward, run in passes if backward}, args.rounds)
+    rows = []
+    for name in forward:
+        row = {
+            "neck": name,
+            "forward ms": forward[name] * 1e3,
+            "x FPN": forward[name] / forward["FPN"],
+            "forward+backward ms": both[name] * 1e3,
+            "x FPN ": both[name] / both["FPN"],
+        }
+        if name in NECKS:
+            neck = build_neck(name).eval().to(args.device)
+            counter = FlopCountAnalysis(neck, ({f: x.detach() for f, x in inputs.items()},))
+            row["GMAC"] = counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() / 1e9
+            row["peak MiB"] = peak_memory(name, args)
+            row["parameters"] = sum(p.numel() for p in neck.parameters())
+        rows.append(row)
+    settings = {k: v for k, v in vars(args).items() if k not in ("output", "memory_of")}
+    print(format_table(rows))
+    default = Path(__file__).parents[1] / "results" / f"neck_{args.device}.json"
+    write_report(args.output or default, {"settings": settings, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
