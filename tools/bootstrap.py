@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -285,18 +286,23 @@ def build_source(installer: Installer) -> bool:
 
 
 def install_redistribution(installer: Installer) -> None:
-    """Install the Python files of the redistribution, whatever Python its compiled part is for."""
+    """Install the Python files of the redistribution, whatever Python its compiled part is for.
+
+    Two of its parts are left out: the compiled one, which is for Python 3.10 and an older torch (of no
+    use elsewhere, harmful there), and a package ``tools``, which would hide this project's folder.
+    """
     query = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    site = subprocess.run(
-        [installer.python, "-c", query], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
-    options = "--no-deps --only-binary=:all: --python-version 3.10 --implementation cp --upgrade"
+    site = subprocess.check_output([installer.python, "-c", query], text=True).strip()
+    options = "--no-deps --only-binary=:all: --python-version 3.10 --implementation cp"
     say(f"installing {REDISTRIBUTION}")
-    if not installer.pip("install", "--quiet", "--target", site, *options.split(), REDISTRIBUTION):
-        sys.exit(f"[set-up] could not install {REDISTRIBUTION}: the message of pip is above")
-    # Its compiled part is for Python 3.10 and an older torch: of no use elsewhere, harmful there.
-    for library in Path(site, "detectron2").glob("_C*.so"):
-        library.unlink()
+    with tempfile.TemporaryDirectory(dir=site, prefix="~detectron2") as folder:
+        if not installer.pip("install", "-q", "--target", folder, *options.split(), REDISTRIBUTION):
+            sys.exit(f"[set-up] could not install {REDISTRIBUTION}: the message of pip is above")
+        for library in Path(folder, "detectron2").glob("_C*.so"):
+            library.unlink()
+        for part in [*Path(folder).glob("*.dist-info"), Path(folder, "detectron2")]:
+            shutil.rmtree(Path(site, part.name), ignore_errors=True)
+            part.rename(Path(site, part.name))
     if not imports(installer.python, "detectron2"):
         sys.exit(
             f"[set-up] {REDISTRIBUTION} is installed but cannot be imported; try it to see why"
