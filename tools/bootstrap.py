@@ -288,8 +288,8 @@ def build_source(installer: Installer) -> bool:
 def install_redistribution(installer: Installer) -> None:
     """Install the Python files of the redistribution, whatever Python its compiled part is for.
 
-    Two of its parts are left out: the compiled one, which is for Python 3.10 and an older torch (of no
-    use elsewhere, harmful there), and a package ``tools``, which would hide this project's folder.
+    Two of its parts are left out: the compiled one, which is for Python 3.10 and an older torch (of
+    no use elsewhere, harmful there), and a package ``tools``, which would hide this project's.
     """
     query = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
     site = subprocess.check_output([installer.python, "-c", query], text=True).strip()
