@@ -12,8 +12,8 @@ import argparse
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import launch
 from detectron2.evaluation import verify_results
+from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
 
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.engine import Trainer, start_run
@@ -21,7 +21,6 @@ from drfpn_da.engine import Trainer, start_run
 
 def main(args: argparse.Namespace):
     """Train, or evaluate with ``--eval-only``; return the results."""
-    setup_logger(name="drfpn_da", distributed_rank=comm.get_rank())
     cfg = setup_cfg(args)
     checkpoints = cfg.OUTPUT_DIR
     cfg = start_run(cfg, args)
@@ -35,10 +34,15 @@ def main(args: argparse.Namespace):
             results.update(Trainer.test_with_TTA(cfg, model))
         if comm.is_main_process():
             verify_results(cfg, results)
-        return results
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+    else:
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        results = trainer.train()
+    if comm.is_main_process():
+        for name, value in flatten_results_dict(results or {}).items():
+            print(f"{name:30} {value:8.3f}")
+        print(f"Everything is in {cfg.OUTPUT_DIR}")
+    return results
 
 
 if __name__ == "__main__":

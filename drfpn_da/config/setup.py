@@ -33,9 +33,10 @@ def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """Build the config that the command line describes.
 
-    detectron2's defaults, the keys of DeepLab and of drfpn_da, then ``args.config_file`` (a path, or
-    a name known to :mod:`drfpn_da.model_zoo`) and ``args.opts``. Data sets of ``DATASETS.REGISTER``
-    and ``args.register`` are registered. Without CUDA, ``MODEL.DEVICE`` becomes "cpu".
+    detectron2's defaults, the keys of DeepLab and of drfpn_da, then ``args.config_file`` (a path or
+    a name known to :mod:`drfpn_da.model_zoo`) and ``args.opts``. The data sets of
+    ``DATASETS.REGISTER`` and ``args.register`` are registered. Without CUDA, ``MODEL.DEVICE``
+    becomes "cpu".
 
     Args:
         args: what :func:`argument_parser` returned; ``config_file``, ``opts`` and ``register`` are

@@ -17,6 +17,7 @@ class Stream(enum.IntEnum):
     SAMPLER = 0
     SAMPLE = 1
     STEP = 2
+    MODEL = 3
 
 
 def derive_seed(seed: int, stream: Stream, *position: int) -> int:

@@ -1,6 +1,7 @@
 """Training: the trainer, its hooks, and the start of a run."""
 
 from .hooks import BestCheckpointer, PredictionPictures, StepSeed
+from .lazy import evaluate_lazy, start_lazy_run, train_lazy
 from .run import start_run
 from .step import CPUAMPTrainer, amp_trainer, build_ddp_model
 from .trainer import Trainer
@@ -15,5 +16,8 @@ __all__ = [
     "WandbWriter",
     "amp_trainer",
     "build_ddp_model",
+    "evaluate_lazy",
+    "start_lazy_run",
     "start_run",
+    "train_lazy",
 ]

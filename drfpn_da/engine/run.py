@@ -12,6 +12,7 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
 from ..config.unknown_keys import leaf_keys
 from ..data import validate_datasets
@@ -51,32 +52,50 @@ def start_run(cfg: CfgNode, args: argparse.Namespace) -> CfgNode:
         validate_datasets(checked)
     else:
         validate_datasets(cfg)
-    # Asked by one process before any writes, answered to all.
-    taken = comm.all_gather(comm.is_main_process() and holds_run(cfg.OUTPUT_DIR))[0]
-    if taken and not args.eval_only:
-        if not args.resume:
-            raise FileExistsError(
-                f"OUTPUT_DIR {cfg.OUTPUT_DIR} holds another run: add --resume to continue it, or "
-                "choose another folder (OUTPUT_DIR output/my_new_run)"
-            )
-        _continue_saved(cfg)
-    cfg.SEED = drawn_seed(cfg)
+        if refuse_other_run(cfg.OUTPUT_DIR, args.resume, "OUTPUT_DIR"):
+            _continue_saved(cfg)
+    cfg.SEED = shared_seed(cfg.SEED)
     cfg.freeze()
-    # Nobody may write the new config before everybody has read the old one.
-    comm.synchronize()
-    default_setup(cfg, args)
-    logger.info("SEED is %d; results go to %s", cfg.SEED, os.path.abspath(cfg.OUTPUT_DIR))
+    finish_setup(cfg, args, cfg.OUTPUT_DIR, cfg.SEED)
     return cfg
 
 
-def holds_run(folder: str) -> bool:
-    """Whether a training run has written to the folder."""
-    return any(next(Path(folder).glob(pattern), None) for pattern in RUN_FILES)
+def refuse_other_run(folder: str, resume: bool, key: str) -> bool:
+    """Raise FileExistsError if the folder holds a run that is not to be resumed.
+
+    Args:
+        folder: output folder.
+        resume: the run found there is to be continued.
+        key: config key of the folder, for the message.
+
+    Returns:
+        Whether there is a run to continue; the same on all processes.
+    """
+    found = comm.is_main_process() and any(
+        next(Path(folder).glob(pattern), None) for pattern in RUN_FILES
+    )
+    # Asked by one process before any writes, answered to all.
+    found = comm.all_gather(found)[0]
+    if found and not resume:
+        raise FileExistsError(
+            f"{key} {folder} holds another run: add --resume to continue it, or choose another "
+            f"folder for {key}"
+        )
+    return found
 
 
-def drawn_seed(cfg: CfgNode) -> int:
-    """Return ``cfg.SEED``, or if it is negative a random one, the same on all processes."""
-    return cfg.SEED if cfg.SEED >= 0 else comm.all_gather(secrets.randbelow(2**31))[0]
+def shared_seed(seed: int) -> int:
+    """Return ``seed``, or if it is negative a random one, the same on all processes."""
+    return seed if seed >= 0 else comm.all_gather(secrets.randbelow(2**31))[0]
+
+
+def finish_setup(cfg: object, args: argparse.Namespace, folder: str, seed: int) -> None:
+    """Do detectron2's default set-up (which writes ``config.yaml``) and log where the run goes."""
+    # Nobody may write the new config before everybody has read the old one.
+    comm.synchronize()
+    default_setup(cfg, args)
+    setup_logger(folder, distributed_rank=comm.get_rank(), name="drfpn_da")
+    logger.info("The seed is %d; results go to %s", seed, os.path.abspath(folder))
 
 
 def _continue_saved(cfg: CfgNode) -> None:
@@ -101,7 +120,8 @@ def _continue_saved(cfg: CfgNode) -> None:
 
 def config_differences(old: CfgNode, new: CfgNode) -> list[tuple[str, object, object]]:
     """Return (key, old value, new value) of every leaf that differs; None where it is absent."""
-    old_leaves, new_leaves = _leaves(old), _leaves(new)
+    # Through YAML, which makes tuples lists, as in a saved config.
+    old_leaves, new_leaves = (_leaves(CfgNode.load_cfg(cfg.dump())) for cfg in (old, new))
     keys = dict.fromkeys([*old_leaves, *new_leaves])
     values = [(key, old_leaves.get(key), new_leaves.get(key)) for key in keys]
     return [entry for entry in values if entry[1] != entry[2]]
@@ -113,8 +133,7 @@ def _leaves(cfg: CfgNode) -> dict[str, object]:
         value = cfg
         for part in key.split("."):
             value = value[part]
-        # YAML has no tuples.
-        leaves[key] = list(value) if isinstance(value, tuple) else value
+        leaves[key] = value
     return leaves
 
 

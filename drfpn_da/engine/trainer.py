@@ -19,9 +19,10 @@ from torch import nn
 from ..compat import default_trainer_parts
 from ..data.checked_mapper import CheckedMapper
 from ..data.loader import build_train_loader
+from ..data.seeding import Stream, derive_seed, seed_everything
 from ..evaluation import build_evaluators
 from .hooks import BestCheckpointer, PredictionPictures, StepSeed
-from .run import drawn_seed
+from .run import shared_seed
 from .step import amp_trainer, build_ddp_model
 from .wandb_writer import WandbWriter
 
@@ -41,13 +42,23 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         cfg = cfg.clone()
         cfg.defrost()
-        cfg.SEED = drawn_seed(cfg)
+        cfg.SEED = shared_seed(cfg.SEED)
         cfg.freeze()
+        seed_everything(derive_seed(cfg.SEED, Stream.MODEL))
         with default_trainer_parts(
             create_ddp_model=build_ddp_model,
             AMPTrainer=amp_trainer(cfg.SOLVER.AMP.PRECISION, torch.device(cfg.MODEL.DEVICE)),
         ):
             super().__init__(cfg)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
+        """Return detectron2's scheduler, or DeepLab's WarmupPolyLR if that is named."""
+        if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupPolyLR":
+            from detectron2.projects.deeplab import build_lr_scheduler
+
+            return build_lr_scheduler(cfg, optimizer)
+        return super().build_lr_scheduler(cfg, optimizer)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:
@@ -109,9 +120,14 @@ class Trainer(DefaultTrainer):
         return writers
 
     def train(self) -> OrderedDict | None:
-        """Train from ``start_iter`` on, with the data that belong there."""
+        """Train from ``start_iter`` on, with the data that belong there.
+
+        Returns:
+            Results of the last evaluation, or None if there was none.
+        """
         self.data_loader.start_iter = self.start_iter
-        return super().train()
+        super().train()
+        return getattr(self, "_last_eval_results", None)
 
     def run_step(self) -> None:
         """One iteration.

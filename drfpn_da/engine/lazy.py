@@ -1,0 +1,134 @@
+"""Training and evaluation of detectron2's LazyConfigs, with the same promises as ``Trainer``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from typing import Any
+
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import LazyConfig, instantiate
+from detectron2.data import build_detection_train_loader
+from detectron2.engine import SimpleTrainer, default_writers, hooks
+from detectron2.evaluation import inference_on_dataset, print_csv_format
+from detectron2.utils import comm
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from ..config.setup import find_config_file
+from ..data.loader import build_train_loader
+from ..data.seeding import Stream, derive_seed, seed_everything, seeded
+from .hooks import StepSeed
+from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
+from .step import amp_trainer, build_ddp_model
+
+logger = logging.getLogger(__name__)
+
+
+def start_lazy_run(args: argparse.Namespace) -> DictConfig:
+    """Load the config of the command line and start its run; see :func:`start_run`.
+
+    Without CUDA, ``train.device`` becomes "cpu". ``train.seed`` is drawn if absent or negative. A
+    training loader of detectron2's kind is exchanged for the seeded one.
+
+    Args:
+        args: arguments with ``config_file`` (a path or a model zoo name), ``opts``, ``resume``,
+            ``eval_only``.
+
+    Raises:
+        FileNotFoundError: no such config.
+        FileExistsError: the output folder holds another run.
+    """
+    args.config_file = find_config_file(args.config_file)
+    cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts)
+    train = cfg.train
+    if train.device == "cuda" and not torch.cuda.is_available():
+        logger.warning("CUDA is not available: train.device is 'cpu' instead of 'cuda'")
+        train.device = "cpu"
+    seed = train.get("seed", -1)
+    if args.eval_only:
+        train.output_dir = os.path.join(train.output_dir, EVAL_FOLDER)
+    elif refuse_other_run(train.output_dir, args.resume, "train.output_dir"):
+        saved = os.path.join(train.output_dir, "config.yaml")
+        if seed < 0 and os.path.isfile(saved):
+            seed = OmegaConf.load(saved).train.get("seed", -1)
+    train.seed = shared_seed(seed)
+    loader = cfg.dataloader.get("train")
+    if loader is not None and loader["_target_"] is build_detection_train_loader:
+        loader["_target_"] = build_train_loader
+        loader.seed = train.seed
+    finish_setup(cfg, args, train.output_dir, train.seed)
+    return cfg
+
+
+def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
+    """Train the model of a LazyConfig.
+
+    Args:
+        cfg: with ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader`` and ``train``, as in
+            detectron2's ``configs/common``.
+        resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
+
+    Returns:
+        Results of the last evaluation, or None if there was none.
+    """
+    seed_everything(derive_seed(cfg.train.seed, Stream.MODEL))
+    model = instantiate(cfg.model).to(cfg.train.device)
+    logger.info("Model:\n%s", model)
+    cfg.optimizer.params.model = model
+    optimizer = instantiate(cfg.optimizer)
+    # A sampler without a seed draws it from numpy's generator.
+    with seeded(derive_seed(cfg.train.seed, Stream.SAMPLER)):
+        loader = instantiate(cfg.dataloader.train)
+    amp = cfg.train.amp
+    step_trainer = (
+        amp_trainer(amp.get("precision", "float16"), torch.device(cfg.train.device))
+        if amp.enabled
+        else SimpleTrainer
+    )
+    trainer = step_trainer(build_ddp_model(model, **cfg.train.ddp), loader, optimizer)
+    checkpointer = DetectionCheckpointer(model, cfg.train.output_dir, trainer=trainer)
+    results: dict[str, Any] = {}
+
+    def evaluate() -> dict[str, Any]:
+        results.update(evaluate_lazy(cfg, trainer.model))
+        return results
+
+    main = comm.is_main_process()
+    trainer.register_hooks(
+        [
+            StepSeed(cfg.train.seed),
+            hooks.IterationTimer(),
+            hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
+            hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer) if main else None,
+            hooks.EvalHook(cfg.train.eval_period, evaluate),
+            hooks.PeriodicWriter(
+                default_writers(cfg.train.output_dir, cfg.train.max_iter),
+                period=cfg.train.log_period,
+            )
+            if main
+            else None,
+        ]
+    )
+    checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
+    start = trainer.iter + 1 if resume and checkpointer.has_checkpoint() else 0
+    loader.start_iter = start
+    trainer.train(start, cfg.train.max_iter)
+    return results or None
+
+
+def evaluate_lazy(cfg: DictConfig, model: nn.Module) -> dict[str, Any]:
+    """Evaluate with the test loader and evaluator of a LazyConfig; empty if it has none.
+
+    Returns:
+        Results by task on the main process.
+    """
+    if "evaluator" not in cfg.dataloader:
+        return {}
+    results = inference_on_dataset(
+        model, instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
+    )
+    print_csv_format(results)
+    return results

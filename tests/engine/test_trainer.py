@@ -1,0 +1,173 @@
+"""The trainer: exact resume, bfloat16 on the CPU, evaluation, pictures, errors."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from drfpn_da.engine import Trainer, amp_trainer
+from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    write_tiny_coco(folder)
+    register_tiny("tiny_trainer", folder)
+    return "tiny_trainer"
+
+
+def losses(trainer):
+    """Raw (unsmoothed) losses: name -> {iteration: value}."""
+    return {
+        name: {int(at): value for value, at in history.values()}
+        for name, history in trainer.storage.histories().items()
+        if "loss" in name
+    }
+
+
+def assert_equal_states(first, second):
+    """Bitwise equality of nested checkpoint states."""
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second)
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert_equal_states(first[key], second[key])
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second)
+        for a, b in zip(first, second):
+            assert_equal_states(a, b)
+    else:
+        assert first == second
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_training_is_bit_exact(data, tmp_path, workers):
+    """Six iterations equal three, a stop, and three more (there with other workers)."""
+
+    def trainer(name, num_workers):
+        cfg = tiny_cfg(tmp_path / name, data)
+        cfg.DATASETS.TEST = ()
+        cfg.DATALOADER.NUM_WORKERS = num_workers
+        cfg.SOLVER.CHECKPOINT_PERIOD = 3
+        return Trainer(cfg)
+
+    straight = trainer("straight", 0)
+    straight.train()
+    stopped = trainer("stopped", 0)
+    stopped.max_iter = 3
+    stopped.train()
+    # What was drawn in between must not matter.
+    torch.rand(7)
+    resumed = trainer("stopped", workers)
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 3
+    resumed.train()
+
+    assert_equal_states(straight.model.state_dict(), resumed.model.state_dict())
+    assert_equal_states(straight.optimizer.state_dict(), resumed.optimizer.state_dict())
+    expected, found = losses(straight), losses(resumed)
+    assert len(expected) >= 5
+    for name, values in expected.items():
+        assert found[name] == {at: value for at, value in values.items() if at >= 3}, name
+
+
+def test_runs_with_other_seeds_differ(data, tmp_path):
+    def total_loss(seed):
+        cfg = tiny_cfg(tmp_path / str(seed), data)
+        cfg.DATASETS.TEST, cfg.SEED, cfg.SOLVER.MAX_ITER = (), seed, 1
+        trainer = Trainer(cfg)
+        trainer.train()
+        return losses(trainer)["total_loss"][0]
+
+    assert total_loss(1) != total_loss(2)
+
+
+def test_bfloat16_trains_on_the_cpu(data, tmp_path):
+    def train(name, enabled):
+        cfg = tiny_cfg(tmp_path / name, data)
+        cfg.DATASETS.TEST, cfg.SOLVER.MAX_ITER, cfg.SOLVER.AMP.ENABLED = (), 3, enabled
+        trainer = Trainer(cfg)
+        dtypes = []
+        trainer.model.backbone.register_forward_hook(
+            lambda module, inputs, maps: dtypes.append(maps["p2"].dtype)
+        )
+        before = [p.detach().clone() for p in trainer.model.parameters()]
+        trainer.train()
+        return trainer, dtypes, before
+
+    full, full_types, _ = train("full", False)
+    mixed, mixed_types, before = train("mixed", True)
+    assert set(full_types) == {torch.float32}
+    assert set(mixed_types) == {torch.bfloat16}
+    after = list(mixed.model.parameters())
+    assert {p.dtype for p in after} == {torch.float32}
+    assert any(not torch.equal(a, b) for a, b in zip(before, after))
+    # Same seed, hence the same pictures and proposals' randomness: the first loss is close.
+    first = losses(full)["total_loss"][0], losses(mixed)["total_loss"][0]
+    assert first[1] == pytest.approx(first[0], rel=0.05)
+    assert first[1] != first[0]
+
+
+def test_autocast_ends_with_the_forward_pass(data, tmp_path):
+    cfg = tiny_cfg(tmp_path, data)
+    cfg.DATASETS.TEST, cfg.SOLVER.MAX_ITER, cfg.SOLVER.AMP.ENABLED = (), 1, True
+    trainer = Trainer(cfg)
+    seen = []
+    parameter = next(trainer.model.parameters())
+    parameter.register_hook(lambda grad: seen.append(torch.is_autocast_enabled("cpu")))
+    trainer.train()
+    assert seen == [False]
+
+
+def test_precision_is_checked():
+    with pytest.raises(ValueError, match=r"SOLVER\.AMP\.PRECISION is 'half'"):
+        amp_trainer("half", torch.device("cpu"))
+
+
+def test_results_best_checkpoint_and_pictures(data, tmp_path):
+    cfg = tiny_cfg(tmp_path, data)
+    cfg.SOLVER.MAX_ITER, cfg.TEST.EVAL_PERIOD = 2, 1
+    cfg.TEST.BEST_METRIC, cfg.VIS_PERIOD, cfg.TEST.VIS_IMAGES = "bbox/AP", 2, 3
+    results = Trainer(cfg).train()
+    assert 0 <= results["bbox"]["AP"] <= 100
+    assert (tmp_path / "model_best.pth").is_file()
+    pictures = sorted(p.name for p in (tmp_path / "predictions").iterdir())
+    assert pictures == [f"picture_{i}_0000002.png" for i in range(3)]
+    metrics = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
+    assert metrics[-1]["bbox/AP"] == pytest.approx(results["bbox"]["AP"])
+
+
+def test_best_value_is_remembered_after_a_resume(data, tmp_path):
+    cfg = tiny_cfg(tmp_path, data)
+    cfg.SOLVER.MAX_ITER, cfg.TEST.EVAL_PERIOD, cfg.SOLVER.CHECKPOINT_PERIOD = 2, 1, 1
+    cfg.TEST.BEST_METRIC = "bbox/AP"
+    # A better value than can be reached, at an iteration before the checkpoint; and a later one.
+    lines = [{"iteration": 0, "bbox/AP": 101.0}, {"iteration": 1, "bbox/AP": 102.0}]
+    Path(tmp_path, "metrics.json").write_text("\n".join(map(json.dumps, lines)) + '\n{"iter')
+    trainer = Trainer(cfg)
+    trainer.start_iter = 1
+    trainer.train()
+    best = next(h for h in trainer._hooks if type(h).__name__ == "BestCheckpointer")
+    assert (best.best_metric, best.best_iter) == (101.0, 0)
+    assert not (tmp_path / "model_best.pth").exists()
+
+
+def test_divergence_names_the_pictures(data, tmp_path):
+    cfg = tiny_cfg(tmp_path, data)
+    cfg.DATASETS.TEST = ()
+    trainer = Trainer(cfg)
+    with torch.no_grad():
+        trainer.model.roi_heads.box_predictor.cls_score.weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"(?s)loss_cls.*picture_\d\.png.*BASE_LR"):
+        trainer.train()
+
+
+def test_missing_wandb_is_explained(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "wandb", None)
+    cfg = tiny_cfg(tmp_path, data)
+    cfg.DATASETS.TEST, cfg.WANDB.ENABLED = (), True
+    with pytest.raises(ImportError, match="pip install wandb"):
+        Trainer(cfg)
