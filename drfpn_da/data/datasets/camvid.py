@@ -2,8 +2,8 @@
 
 Brostow, Fauqueur, Cipolla: Semantic object classes in video, PRL 2009.
 
-The label maps on disk use 11 for "unlabelled". They are copied once into the cache with 255 in its
-place, detectron2's usual ignore value, so that stock mappers, losses and evaluators need no setting.
+The label maps on disk use 11 for "unlabelled". They are copied once into the cache with 255 in
+its place, detectron2's usual ignore value: stock mappers, losses and evaluators need no setting.
 """
 
 from __future__ import annotations
@@ -114,12 +114,13 @@ def _write_derived(pictures: list[Path], labels: list[Path], folder: Path) -> No
             raise ValueError(f"{label_file} has id {label.max()}; expected 0-{UNLABELLED}")
         converted = np.where(label == UNLABELLED, IGNORE_LABEL, label).astype(np.uint8)
         Image.fromarray(converted).save(folder / "labels" / f"{picture.stem}.png")
-        images.append(dict(id=index, file_name=picture.name, width=width, height=height))
+        images.append({"id": index, "file_name": picture.name, "width": width, "height": height})
         for annotation in weak_instances(label):
             annotation.update(id=len(annotations) + 1, image_id=index)
             annotations.append(annotation)
-    categories = [dict(id=i + 1, name=name) for i, name in enumerate(BOX_CLASSES)]
-    data = dict(info={}, licenses=[], categories=categories, images=images, annotations=annotations)
+    categories = [{"id": i, "name": name} for i, name in enumerate(BOX_CLASSES, start=1)]
+    data = {"info": {}, "licenses": [], "categories": categories}
+    data = {**data, "images": images, "annotations": annotations}
     (folder / "boxes.json").write_text(json.dumps(data))
 
 
@@ -147,20 +148,24 @@ def weak_instances(label: np.ndarray) -> list[dict]:
             rle = mask_util.encode(np.asfortranarray(components == index, dtype=np.uint8))
             rle["counts"] = rle["counts"].decode()
             found.append(
-                dict(
-                    category_id=category_id,
-                    bbox=[x, y, w, h],
-                    area=area,
-                    iscrowd=0,
-                    segmentation=rle,
-                )
+                {
+                    "category_id": category_id,
+                    "bbox": [x, y, w, h],
+                    "area": area,
+                    "iscrowd": 0,
+                    "segmentation": rle,
+                }
             )
     return found
 
 
 def register() -> None:
     """Register ``camvid_{train,val}`` (labels) and ``camvid_boxes_{train,val}`` (with boxes)."""
-    common = dict(stuff_classes=STUFF_CLASSES, stuff_colors=COLORS, ignore_label=IGNORE_LABEL)
+    common = {
+        "stuff_classes": STUFF_CLASSES,
+        "stuff_colors": COLORS,
+        "ignore_label": IGNORE_LABEL,
+    }
     for split in SPLITS:
         register_dataset(
             f"camvid_{split}",

@@ -109,7 +109,9 @@ def load_image_folder(image_root: str) -> list[dict]:
                     width, height = height, width
         except OSError as error:
             raise ValueError(f"{path} is not a readable picture ({error}); remove it") from error
-        records.append(dict(file_name=str(path), image_id=image_id, width=width, height=height))
+        records.append(
+            {"file_name": str(path), "image_id": image_id, "width": width, "height": height}
+        )
     return records
 
 
@@ -137,7 +139,11 @@ def _read_json(name: str, path: Path) -> dict:
         data = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"dataset '{name}': {path} is not valid JSON ({error})") from error
-    missing = [k for k in ("images", "categories") if not isinstance(data, dict) or k not in data]
+    lists = ("images", "categories", "annotations")
+    entries = {key: data.get(key) for key in lists} if isinstance(data, dict) else {}
+    # Test sets without annotations are legal.
+    entries["annotations"] = entries.get("annotations") or []
+    missing = [key for key in lists if not isinstance(entries.get(key), list)]
     if missing:
         raise ValueError(
             f"dataset '{name}': {path} has no '{missing[0]}' list; expected COCO's instances "

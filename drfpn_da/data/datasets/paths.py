@@ -10,8 +10,9 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Callable, Iterable
+from typing import Callable
 
 from iopath.common.file_io import file_lock
 
@@ -30,7 +31,7 @@ def datasets_root() -> Path:
 
 
 def cache_root() -> Path:
-    """Return the folder for derived files: ``$DRFPN_DA_CACHE``, by default ``~/.cache/drfpn_da``."""
+    """Return the folder of derived files: ``$DRFPN_DA_CACHE``, by default ``~/.cache/drfpn_da``."""
     configured = os.getenv(CACHE_VARIABLE)
     if configured:
         return Path(configured).expanduser()

@@ -115,16 +115,19 @@ def dataset_name(size: str, domain: str, split: str, separated: bool = False) ->
 
 def register() -> None:
     """Register every size, domain and split, each also in "separated" panoptic form."""
-    common = dict(
-        thing_classes=THING_CLASSES,
-        thing_colors=COLORS[NUM_STUFF:],
-        ignore_label=IGNORE_LABEL,
-        evaluator_type="coco",
-        evaluator_types=["coco", "sem_seg"],
-        mask_format="bitmask",
-    )
-    full = dict(stuff_classes=SEMANTIC_CLASSES, stuff_colors=COLORS)
-    stuff = dict(stuff_classes=SEPARATED_CLASSES, stuff_colors=[(0, 0, 0), *COLORS[:NUM_STUFF]])
+    common = {
+        "thing_classes": THING_CLASSES,
+        "thing_colors": COLORS[NUM_STUFF:],
+        "ignore_label": IGNORE_LABEL,
+        "evaluator_type": "coco",
+        "evaluator_types": ["coco", "sem_seg"],
+        "mask_format": "bitmask",
+    }
+    full = {"stuff_classes": SEMANTIC_CLASSES, "stuff_colors": COLORS}
+    stuff = {
+        "stuff_classes": SEPARATED_CLASSES,
+        "stuff_colors": [(0, 0, 0), *COLORS[:NUM_STUFF]],
+    }
     for size in SIZES:
         for domain in DOMAINS:
             for split in SPLITS:

@@ -1,7 +1,7 @@
 """A pinhole camera above the ground plane.
 
-World and camera axes: x right, y down, z forward, in metres; the ground is y = 0. Pixel (0, 0) is the
-centre of the top left pixel.
+World and camera axes: x right, y down, z forward, in metres; the ground is y = 0. Pixel (0, 0) is
+the centre of the top left pixel.
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ class Camera:
         step = np.array([ahead[0], 0.0, ahead[2]])
         step *= forward / np.linalg.norm(step)
         turned = self.rotation @ rotation_y(yaw).T
-        return Camera(
-            self.width, self.height, self.intrinsics, turned, self.position + step
-        )
+        return Camera(self.width, self.height, self.intrinsics, turned, self.position + step)
 
 
 def make_camera(

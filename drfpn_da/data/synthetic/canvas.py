@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Union
 
 import cv2
 import numpy as np
 
 Color = Union[Sequence[float], np.ndarray]
-Points = Union[Sequence[Tuple[float, float]], np.ndarray]
+Points = Union[Sequence[tuple[float, float]], np.ndarray]
 _SHIFT = 4  # fractional bits of OpenCV's drawing functions
 _ANGLES = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
@@ -37,18 +38,27 @@ PALETTE = np.array(
 
 
 def pick_color(rng: np.random.Generator, muted: float = 0.0) -> np.ndarray:
-    """Draw a colour of the shared palette with jitter.
+    """Draw a colour of the shared palette with jitter; see :func:`pick_colors`."""
+    return pick_colors(rng, 1, muted)[0]
+
+
+def pick_colors(rng: np.random.Generator, count: int, muted: float = 0.0) -> np.ndarray:
+    """Draw colours of the shared palette with jitter.
 
     Args:
         rng: source of randomness.
-        muted: 0 keeps the colour, 1 makes it grey-beige.
+        count: number of colours.
+        muted: 0 keeps the colours, 1 makes them grey-beige.
 
     Returns:
-        (3,) RGB 0-255.
+        (count, 3) RGB 0-255.
     """
-    color = PALETTE[rng.integers(len(PALETTE))] * rng.uniform(0.8, 1.15) + rng.normal(0, 6, 3)
-    grey = color.mean() * 0.5 + np.array([92, 86, 78])
-    return np.clip(color * (1 - muted) + grey * muted, 8, 250)
+    colors = PALETTE[rng.integers(len(PALETTE), size=count)] * rng.uniform(0.8, 1.15, (count, 1))
+    colors = colors + rng.normal(0, 6, (count, 3))
+    if muted:
+        grey = colors @ np.full((3, 1), 1 / 6) + np.array([92, 86, 78])
+        colors = colors * (1 - muted) + grey * muted
+    return np.minimum(np.maximum(colors, 8), 250)
 
 
 class Canvas:
@@ -64,7 +74,9 @@ class Canvas:
         """
         self.size = (width, height)
         cols, rows = (min(max(round(m * scale), 2), 320) for m in (width, height))
-        self.scale = np.array([cols / width, rows / height])
+        # Metres to fixed-point texels; a texel's centre is half a texel inside it.
+        self._factor = np.array([cols / width, -rows / height]) * 2**_SHIFT
+        self._offset = np.array([-0.5, rows - 0.5]) * 2**_SHIFT
         self.pixels = np.zeros((rows, cols, 4), np.uint8)
 
     def polygon(self, points: Points, color: Color) -> None:
@@ -91,19 +103,16 @@ class Canvas:
     def texture(self, rng: np.random.Generator, grain: float = 0.06) -> np.ndarray:
         """Return the RGBA texture with grain and light from above, so that no area is flat."""
         rows, cols = self.pixels.shape[:2]
-        light = np.linspace(1.06, 0.9, rows, dtype=np.float32)[:, None]
-        coarse = rng.normal(1, grain, (max(rows // 4, 1), max(cols // 4, 1))).astype(np.float32)
-        light = light * cv2.resize(coarse, (cols, rows))
+        coarse = rng.standard_normal((rows // 4 + 1, cols // 4 + 1), dtype=np.float32)
+        light = cv2.resize(coarse * grain, (cols, rows))
+        light += 1.06 - np.arange(rows, dtype=np.float32)[:, None] * np.float32(0.16 / rows)
         # Colour is premultiplied: it must not exceed alpha, or soft edges would glow.
         rgb = np.minimum(self.pixels[..., :3] * light[..., None], self.pixels[..., 3:])
         self.pixels[..., :3] = rgb
         return self.pixels
 
     def _fixed(self, points: Points) -> np.ndarray:
-        array = np.asarray(points, dtype=np.float64) * self.scale
-        array[:, 1] = self.pixels.shape[0] - array[:, 1]
-        # A texel's centre is half a texel inside it.
-        return np.round((array - 0.5) * 2**_SHIFT).astype(np.int32)
+        return np.rint(np.asarray(points) * self._factor + self._offset).astype(np.int32)
 
     @staticmethod
     def _scalar(color: Color) -> tuple[float, float, float, float]:

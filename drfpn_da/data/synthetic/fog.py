@@ -28,8 +28,8 @@ class Fog:
 def sample_fog(rng: np.random.Generator) -> Fog:
     """Draw a fog: visibility about 25 to 85 m, airlight from dull to bright grey."""
     beta = float(rng.uniform(0.035, 0.12))
-    grey = rng.uniform(165, 232) + rng.uniform(-4, 4, 3)
-    return Fog(beta, tuple(float(round(c, 2)) for c in grey))
+    red, green, blue = (rng.uniform(165, 232) + rng.uniform(-4, 4, 3)).round(2).tolist()
+    return Fog(beta, (red, green, blue))
 
 
 def add_fog(color: np.ndarray, inverse_depth: np.ndarray, fog: Fog) -> np.ndarray:

@@ -35,7 +35,7 @@ def make_pole(rng: np.random.Generator, position: np.ndarray, scale: float, inst
     if kind == "lamp":
         end = x + np.sign(-position[0] + 1e-6) * reach  # the arm reaches over the road
         canvas.limb((x, height - 0.1), (end, height - 0.06), 0.1, color)
-        canvas.rectangle(min(end, end - 0.3), height - 0.2, max(end, end + 0.3), height - 0.06, (222, 220, 206))
+        canvas.rectangle(end - 0.3, height - 0.2, end + 0.3, height - 0.06, (222, 220, 206))
     else:
         canvas.rectangle(x - 0.19, height - 1.0, x + 0.19, height, (34, 36, 38))
         lit = rng.integers(3)
@@ -110,11 +110,9 @@ def make_barrier(
         for left in np.arange(0, width, 0.5):
             right = min(left + 0.25, width)
             lean = min(0.12, width - right)
-            canvas.polygon(
-                [(left, low * height), (right, low * height), (right + lean, high * height)]
-                + [(left + lean, high * height)],
-                first,
-            )
+            bottom, top = low * height, high * height
+            stripe = [(left, bottom), (right, bottom), (right + lean, top), (left + lean, top)]
+            canvas.polygon(stripe, first)
     quad = billboard(canvas.texture(rng), position, width, height, BARRIER, instance)
     return [quad], (width, height, 0.1)
 

@@ -1,4 +1,4 @@
-"""The ground plane: road with markings, pavement and grass, filtered over each pixel's footprint."""
+"""The ground plane: road, markings, pavement and grass, filtered over each pixel's footprint."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _persons(rng: np.random.Generator, ground: Ground) -> list[Placement]:
 
 def _riders(rng: np.random.Generator, ground: Ground) -> list[Placement]:
     riders = []
-    for _ in range(rng.choice(4, p=[0.3, 0.35, 0.2, 0.15])):
+    for _ in range(rng.choice(4, p=[0.2, 0.35, 0.25, 0.2])):
         x = rng.choice([-1, 1]) * (ground.half_width - rng.uniform(0.4, 1.6))
         riders.append(Placement(make_rider, float(x), _distance(rng, 6, 45), 0.9))
     return riders
@@ -131,7 +131,7 @@ def _posts(rng: np.random.Generator, ground: Ground) -> list[Placement]:
             x = side * (ground.half_width + rng.uniform(0.4, 0.7))
             posts.append(Placement(make_pole, float(x), float(z), 0.25, shadow=False))
             z += step
-    for _ in range(rng.choice(5, p=[0.15, 0.3, 0.3, 0.15, 0.1])):
+    for _ in range(rng.choice(5, p=[0.08, 0.27, 0.3, 0.2, 0.15])):
         x = rng.choice([-1, 1]) * (ground.half_width + rng.uniform(0.5, 1.2))
         posts.append(Placement(_sign, float(x), _distance(rng, 6, 40), 0.4, shadow=False))
     return posts
@@ -143,12 +143,12 @@ def _sign(rng: np.random.Generator, position: np.ndarray, scale: float, instance
 
 def _barriers(rng: np.random.Generator, ground: Ground) -> list[Placement]:
     barriers = []
-    for _ in range(rng.choice(3, p=[0.5, 0.35, 0.15])):
+    for _ in range(rng.choice(3, p=[0.4, 0.4, 0.2])):
         x = rng.choice([-1, 1]) * (ground.half_width - rng.uniform(-0.6, 1.8))
         z = _distance(rng, 8, 35)
         barriers.append(Placement(make_barrier, float(x), z, 1.2, shadow=False))
     for side in (-1, 1):
-        if rng.random() < 0.3:
+        if rng.random() < 0.35:
             x = side * (ground.half_width + 0.15)
             z = rng.uniform(3, 25)
             barriers.append(Placement(make_guard_rail, float(x), float(z), 0.1, shadow=False))

@@ -53,11 +53,7 @@ def _draw_person(canvas: Canvas, rng: np.random.Generator, x: float, h: float) -
     swing = rng.uniform(0.2, 1.0) * stride
     canvas.limb((x + 0.10 * h, shoulder), (x + 0.13 * h + swing, 0.47 * h), limb * 0.7, top * 0.75)
     if rng.random() < 0.2:  # skirt or coat
-        canvas.polygon(
-            [(x - 0.07 * h, 0.55 * h), (x + 0.07 * h, 0.55 * h), (x + 0.14 * h, 0.27 * h)]
-            + [(x - 0.14 * h, 0.27 * h)],
-            trousers,
-        )
+        canvas.polygon(_trapezoid(x, 0.27 * h, 0.55 * h, 0.14 * h, 0.07 * h), trousers)
     canvas.limb((x + 0.03 * h, hip), (x + 0.045 * h + stride, 0.04 * h), limb, trousers * 0.8)
     canvas.limb((x - 0.03 * h, hip), (x - 0.045 * h - stride, 0.04 * h), limb, trousers)
     for side in (-1, 1):
@@ -78,14 +74,17 @@ def _draw_person(canvas: Canvas, rng: np.random.Generator, x: float, h: float) -
     canvas.ellipse(x - 0.14 * h - swing, 0.465 * h, 0.025 * h, 0.03 * h, skin)
     canvas.rectangle(x - 0.025 * h, shoulder, x + 0.025 * h, 0.88 * h, skin * 0.85)
     canvas.ellipse(x, 0.925 * h, 0.055 * h, 0.07 * h, skin)
-    canvas.polygon(
-        [(x - 0.057 * h, 0.94 * h), (x + 0.057 * h, 0.94 * h), (x + 0.04 * h, 0.992 * h)]
-        + [(x - 0.04 * h, 0.992 * h)],
-        hair,
-    )
+    canvas.polygon(_trapezoid(x, 0.94 * h, 0.992 * h, 0.057 * h, 0.04 * h), hair)
     if rng.random() < 0.3:  # bag
         bag = pick_color(rng)
         canvas.rectangle(x + 0.09 * h, 0.40 * h, x + 0.20 * h, 0.56 * h, bag)
+
+
+def _trapezoid(
+    x: float, bottom: float, top: float, bottom_half: float, top_half: float
+) -> list[tuple[float, float]]:
+    lower = [(x - bottom_half, bottom), (x + bottom_half, bottom)]
+    return [*lower, (x + top_half, top), (x - top_half, top)]
 
 
 def make_rider(
@@ -155,10 +154,7 @@ def _draw_rear_rider(canvas: Canvas, rng: np.random.Generator, x: float, h: floa
         canvas.limb((x + side * 0.17, 0.62), (x + side * 0.13, foot), 0.12, trousers * 0.85)
         canvas.rectangle(x + side * 0.13 - 0.06, foot - 0.08, x + side * 0.13 + 0.06, foot, METAL)
         canvas.limb((x + side * 0.19, 0.80 * h), (x + side * 0.28, 1.08), 0.10, top * 0.8)
-    canvas.polygon(
-        [(x - 0.17, 0.92), (x + 0.17, 0.92), (x + 0.23, 0.80 * h), (x + 0.1, 0.85 * h)]
-        + [(x - 0.1, 0.85 * h), (x - 0.23, 0.80 * h)],
-        top,
-    )
+    canvas.polygon(_trapezoid(x, 0.92, 0.80 * h, 0.17, 0.23), top)
+    canvas.polygon(_trapezoid(x, 0.80 * h, 0.85 * h, 0.23, 0.10), top)
     canvas.ellipse(x, 0.905 * h, 0.095, 0.12, skin)
     canvas.ellipse(x, 0.935 * h, 0.12, 0.105, helmet)

@@ -1,8 +1,8 @@
 """Draws textured planar quads with exact depth and visibility.
 
 A plane's inverse depth is an affine function of the pixel, and its texture coordinates are a
-homography of it. So every quad costs one ``warpPerspective`` over its bounding box, and depth, masks
-and label maps follow from the same numbers as the picture.
+homography of it. So every quad costs one ``warpPerspective`` over its bounding box, and depth,
+masks and label maps follow from the same numbers as the picture.
 """
 
 from __future__ import annotations
@@ -90,9 +90,7 @@ def draw_quad(frame: Frame, camera: Camera, quad: Quad, shift: np.ndarray | None
     if abs(facing) < 1e-9 or (quad.one_sided and facing < 0):
         return
     to_pixels = camera.intrinsics @ camera.rotation
-    corners = origin + np.array(
-        [np.zeros(3), quad.right, quad.right + quad.down, quad.down]
-    )
+    corners = origin + np.array([np.zeros(3), quad.right, quad.right + quad.down, quad.down])
     box = _bounding_box(corners @ to_pixels.T, camera)
     if box is None:
         return

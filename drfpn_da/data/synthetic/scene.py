@@ -12,7 +12,7 @@ from .classes import SKY
 from .ground import Ground, draw_ground
 from .layout import Placement, place_objects
 from .render import Frame, Quad, draw_quad
-from .surroundings import make_building, make_hedge, make_skyline, make_sky, make_tree
+from .surroundings import make_building, make_hedge, make_sky, make_skyline, make_tree
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,7 @@ class Scene:
     noise: float = 0.0
 
 
-def sample_scene(
-    rng: np.random.Generator, width: int, height: int, moving: bool = False
-) -> Scene:
+def sample_scene(rng: np.random.Generator, width: int, height: int, moving: bool = False) -> Scene:
     """Draw a random street.
 
     Args:

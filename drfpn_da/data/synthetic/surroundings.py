@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .canvas import Canvas, pick_color
+from .canvas import Canvas, pick_color, pick_colors
 from .classes import BUILDING, SKY, VEGETATION
 from .people import billboard
 from .render import Quad
@@ -97,15 +97,18 @@ def _facade(
 def _ground_floor(floor: np.ndarray, rng: np.random.Generator, bays: int, cols: int) -> None:
     """Paint shops and doors over the lowest storey (rows, bays * cols, 3)."""
     band = max(len(floor) // 8, 1)
+    floor[band:] = pick_colors(rng, bays, 0.6).repeat(cols, axis=0) * 0.8
     floor[:band] = pick_color(rng, 0.3)
-    for bay in range(bays):
-        part = floor[:, bay * cols : (bay + 1) * cols]
-        part[band:] = pick_color(rng, 0.6) * 0.8
-        if rng.random() < 0.3:
-            part[3 * band :, cols // 3 : 2 * cols // 3] = pick_color(rng, 0.3) * 0.6  # door
+    doors = rng.random(bays) < 0.3
+    shades = pick_colors(rng, bays, 0.3) * 0.6
+    glass = rng.uniform(30, 110, (bays, 1)) * np.array([0.95, 1.0, 1.08])
+    for bay, door in enumerate(doors):
+        left = bay * cols
+        if door:
+            floor[3 * band :, left + cols // 3 : left + 2 * cols // 3] = shades[bay]
         else:
-            pane = part[2 * band : -2 * band, cols // 9 : -(cols // 9) or None]
-            pane[:] = rng.uniform(30, 110) * np.array([0.95, 1.0, 1.08])
+            margin = max(cols // 9, 1)
+            floor[2 * band : -2 * band, left + margin : left + cols - margin] = glass[bay]
 
 
 def _lit(texture: np.ndarray, light: float) -> np.ndarray:
@@ -125,14 +128,16 @@ def make_tree(rng: np.random.Generator, position: np.ndarray, scale: float) -> l
     height, spread = rng.uniform(4.5, 8.5), rng.uniform(2.6, 4.6)
     canvas = Canvas(spread, height, min(scale, 34))
     x = spread / 2
-    canvas.rectangle(x - 0.13, 0, x + 0.13, height * 0.6, np.array([92, 74, 58]) * rng.uniform(0.7, 1.2))
+    bark = np.array([92, 74, 58]) * rng.uniform(0.7, 1.2)
+    canvas.rectangle(x - 0.13, 0, x + 0.13, height * 0.6, bark)
     leaf = np.array([rng.uniform(52, 112), rng.uniform(88, 132), rng.uniform(38, 68)])
     for shade in np.linspace(0.62, 1.18, 16):
         angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.62)
         cx = x + radius * spread / 2 * np.cos(angle)
-        cy = height * (0.66 + 0.02) + radius * height * 0.34 * np.sin(angle) + (shade - 0.9) * 0.5
-        size = rng.uniform(0.16, 0.30)
-        canvas.ellipse(cx, min(cy, height * 0.84), size * spread, size * height * 0.55, leaf * shade)
+        # Lighter leaves lie higher.
+        cy = height * (0.68 + 0.34 * radius * np.sin(angle)) + (shade - 0.9) * 0.5
+        cy, size = min(cy, height * 0.84), rng.uniform(0.16, 0.30)
+        canvas.ellipse(cx, cy, size * spread, size * height * 0.55, leaf * shade)
     texture = canvas.texture(rng, 0.16)
     return [billboard(texture, position, spread, height, VEGETATION)]
 
@@ -168,9 +173,7 @@ def make_skyline(rng: np.random.Generator) -> list[Quad]:
             wall = pick_color(rng, 0.7)
             texture = _shrink(_facade(rng, (6, 6), 4, 6, wall), 36, 24)
             tall, semantic = height, BUILDING
-        quads.append(
-            billboard(texture, np.array([x + width / 2, 0.0, z]), width, tall, semantic)
-        )
+        quads.append(billboard(texture, np.array([x + width / 2, 0.0, z]), width, tall, semantic))
         x += width * rng.uniform(0.8, 1.1)
     return quads
 

@@ -94,6 +94,7 @@ def _faces(
     deck = _solid(rng, s.width, s.length, paint * 1.04, scale)
     side = _side(rng, s, paint, scale)
     cabin = _cabin_side(rng, s, paint, scale)
+    front, rear = (_end(rng, s, paint, scale, is_rear) for is_rear in (False, True))
     return [
         ("deck", [(-w, -b, half), (w, -b, half), (-w, -b, -half)], deck),
         ("front", [(w, -h, t1), (-w, -h, t1), (w, -b, b1)], _window(rng, s, paint, scale, inset)),
@@ -102,8 +103,8 @@ def _faces(
         ("rear", [(-w, -h, t0), (w, -h, t0), (-w, -b, b0)], _window(rng, s, paint, scale, inset)),
         ("left", [(-w, -b, half), (-w, -b, -half), (-w, 0, half)], side[:, ::-1].copy()),
         ("right", [(w, -b, -half), (w, -b, half), (w, 0, -half)], side),
-        ("front", [(w, -b, half), (-w, -b, half), (w, 0, half)], _end(rng, s, paint, scale, False)),
-        ("rear", [(-w, -b, -half), (w, -b, -half), (-w, 0, -half)], _end(rng, s, paint, scale, True)),
+        ("front", [(w, -b, half), (-w, -b, half), (w, 0, half)], front),
+        ("rear", [(-w, -b, -half), (w, -b, -half), (-w, 0, -half)], rear),
     ]
 
 
@@ -123,15 +124,12 @@ def _window(
     canvas = Canvas(s.width, height, scale)
     w = s.width
     canvas.polygon([(0, 0), (w, 0), (w - inset, height), (inset, height)], paint)
-    m = 0.1
-    lean = inset * (height - m) / height
+    m, top = 0.1, height - 0.1
+    lean = inset * top / height
     glass = GLASS * rng.uniform(0.8, 1.5)
-    canvas.polygon(
-        [(m, 0.04), (w - m, 0.04), (w - lean - m, height - m), (lean + m, height - m)], glass
-    )
-    canvas.polygon(
-        [(0.3 * w, 0.04), (0.5 * w, 0.04), (0.7 * w, height - m), (0.5 * w, height - m)], glass * 1.4
-    )
+    canvas.polygon([(m, 0.04), (w - m, 0.04), (w - lean - m, top), (lean + m, top)], glass)
+    reflection = [(0.3 * w, 0.04), (0.5 * w, 0.04), (0.7 * w, top), (0.5 * w, top)]
+    canvas.polygon(reflection, glass * 1.4)
     return canvas.texture(rng, 0.03)
 
 

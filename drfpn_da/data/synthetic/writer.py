@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -16,8 +18,8 @@ from .scene import Scene, expose, render_scene, sample_scene
 from .spec import SIZES, VERSION, scene_seed
 
 FOLDERS = ("images", "sem_seg", "stuff", "disparity")
-# Compression that costs little time; noise hardly compresses anyway.
-PNG_LEVEL = [cv2.IMWRITE_PNG_COMPRESSION, 2]
+# Run lengths: noise hardly compresses, and label maps are runs. Small, and fast to write.
+PNG_OPTIONS = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 
 
 def write_split(folder: Path, size: str, domain: str, split: str) -> None:
@@ -35,21 +37,34 @@ def write_split(folder: Path, size: str, domain: str, split: str) -> None:
         (folder / name).mkdir()
     images: list[dict] = []
     annotations: list[dict] = []
-    for index in range(getattr(spec, split)):
-        rng = scene_rng(size, domain, split, index)
-        in_sequence = split == "sequences"
-        moving = in_sequence and index % 2 == 1
-        scene = sample_scene(rng, spec.width, spec.height, moving)
-        fog = sample_fog(rng) if domain == "foggy" else None
-        cameras = drive(rng, scene.camera, spec.frames) if in_sequence else [scene.camera]
-        for time, camera in enumerate(cameras):
-            image, found = _write_frame(folder, len(images), scene, camera, time, fog, rng)
-            if in_sequence:
-                image["sequence"] = {"id": index, "frame": time, "moving_objects": moving}
-            for annotation in found:
-                annotations.append({"id": len(annotations) + 1, "image_id": image["id"], **annotation})
-            images.append(image)
+    with _single_threaded():
+        for index in range(getattr(spec, split)):
+            rng = scene_rng(size, domain, split, index)
+            in_sequence = split == "sequences"
+            moving = in_sequence and index % 2 == 1
+            scene = sample_scene(rng, spec.width, spec.height, moving)
+            fog = sample_fog(rng) if domain == "foggy" else None
+            cameras = drive(rng, scene.camera, spec.frames) if in_sequence else [scene.camera]
+            for time, camera in enumerate(cameras):
+                image, found = _write_frame(folder, len(images), scene, camera, time, fog, rng)
+                if in_sequence:
+                    image["sequence"] = {"id": index, "frame": time, "moving_objects": moving}
+                for annotation in found:
+                    number = {"id": len(annotations) + 1, "image_id": image["id"]}
+                    annotations.append({**number, **annotation})
+                images.append(image)
     _write_json(folder / "instances.json", images, annotations)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Keep OpenCV on one thread: its pool of threads does not survive a fork."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def scene_rng(size: str, domain: str, split: str, index: int) -> np.random.Generator:
@@ -98,7 +113,7 @@ def _write_frame(
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), pixels, PNG_LEVEL):
+    if not cv2.imwrite(str(path), pixels, PNG_OPTIONS):
         raise OSError(f"cannot write {path}")
 
 

@@ -1,0 +1,81 @@
+"""Data sets and model that do not fit are refused before training, with the line to write."""
+
+from __future__ import annotations
+
+import pytest
+from detectron2.config import get_cfg
+
+from drfpn_da import add_drfpn_da_config
+from drfpn_da.data import validate_datasets
+
+STREETS = "streets_mini_clear_train"
+
+
+def _cfg(*opts):
+    cfg = get_cfg()
+    add_drfpn_da_config(cfg)
+    cfg.merge_from_list(["DATASETS.TRAIN", (STREETS,), "DATASETS.TEST", (), *opts])
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ("architecture", "key", "right"),
+    [
+        ("GeneralizedRCNN", "MODEL.ROI_HEADS.NUM_CLASSES", 6),
+        ("RetinaNet", "MODEL.RETINANET.NUM_CLASSES", 6),
+        ("FCOS", "MODEL.FCOS.NUM_CLASSES", 6),
+        ("SemanticSegmentor", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 11),
+    ],
+)
+def test_number_of_classes(architecture, key, right):
+    base = ["MODEL.META_ARCHITECTURE", architecture, key]
+    validate_datasets(_cfg(*base, right))
+    with pytest.raises(ValueError, match=rf"{key} is 5.*{STREETS}.*write {key} {right}"):
+        validate_datasets(_cfg(*base, 5))
+
+
+def test_unknown_name_suggests_the_nearest():
+    with pytest.raises(KeyError, match="streets_mini_clear_train"):
+        validate_datasets(_cfg("DATASETS.TRAIN", ("streets_mini_clear_trian",)))
+
+
+def test_unknown_architecture_is_left_alone():
+    validate_datasets(_cfg("MODEL.META_ARCHITECTURE", "SomebodyElses"))
+
+
+def test_classes_must_agree_between_train_and_test():
+    opts = ["MODEL.ROI_HEADS.NUM_CLASSES", 3, "DATASETS.TRAIN", ("bccd_train",)]
+    validate_datasets(_cfg(*opts, "DATASETS.TEST", ("bccd_test",)))
+    with pytest.raises(ValueError, match="differ in thing_classes"):
+        validate_datasets(_cfg(*opts, "DATASETS.TEST", ("camvid_boxes_val",)))
+
+
+def test_masks():
+    opts = ["MODEL.MASK_ON", True, "MODEL.ROI_HEADS.NUM_CLASSES"]
+    with pytest.raises(ValueError, match=r"write INPUT\.MASK_FORMAT bitmask"):
+        validate_datasets(_cfg(*opts, 6))
+    validate_datasets(_cfg(*opts, 6, "INPUT.MASK_FORMAT", "bitmask"))
+    with pytest.raises(ValueError, match=r"write MODEL\.MASK_ON False"):
+        validate_datasets(_cfg(*opts, 3, "DATASETS.TRAIN", ("bccd_train",)))
+
+
+def test_semantic_labels_and_their_ignore_value():
+    opts = ["MODEL.META_ARCHITECTURE", "SemanticSegmentor", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 11]
+    with pytest.raises(ValueError, match=r"IGNORE_VALUE 255"):
+        validate_datasets(_cfg(*opts, "MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 11))
+    with pytest.raises(ValueError, match="no semantic labels"):
+        validate_datasets(_cfg(*opts, "DATASETS.TRAIN", ("bccd_train",)))
+
+
+def test_pictures_without_labels_may_be_tested_on(tmp_path, fresh_name):
+    import numpy as np
+    from PIL import Image
+
+    from drfpn_da.data import register_image_folder
+
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    register_image_folder(fresh_name, str(tmp_path))
+    opts = ["MODEL.ROI_HEADS.NUM_CLASSES", 6]
+    validate_datasets(_cfg(*opts, "DATASETS.TEST", (fresh_name,)))
+    with pytest.raises(ValueError, match="has no boxes"):
+        validate_datasets(_cfg(*opts, "DATASETS.TRAIN", (fresh_name,)))
