@@ -1,0 +1,27 @@
+"""Every shipped config builds its model."""
+
+import pytest
+import torch
+from detectron2.config import CfgNode, instantiate
+from detectron2.modeling import build_model
+
+from drfpn_da import model_zoo
+
+
+@pytest.mark.parametrize("name", model_zoo.list_configs())
+def test_config_builds(name):
+    config = model_zoo.get_config(name)
+    with torch.device("meta"):  # shapes without memory or initialisation: the large models build in seconds
+        if isinstance(config, CfgNode):
+            config.defrost()
+            config.MODEL.DEVICE = "meta"
+            model = build_model(config)
+            assert config.SOLVER.MAX_ITER > max(config.SOLVER.STEPS) or "Cosine" in config.SOLVER.LR_SCHEDULER_NAME
+        else:
+            model = instantiate(config.model)
+            assert {"dataloader", "optimizer", "lr_multiplier", "train"} <= set(config)
+    levels = model.backbone.output_shape()
+    wanted = {*getattr(model, "head_in_features", ())}
+    for part in ("proposal_generator", "roi_heads", "sem_seg_head"):
+        wanted |= {*getattr(getattr(model, part, None), "in_features", ())}
+    assert wanted and wanted <= set(levels)
