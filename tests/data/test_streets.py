@@ -17,7 +17,14 @@ from detectron2.structures import BoxMode, Instances
 
 from drfpn_da.data.datasets import register_all
 from drfpn_da.data.datasets.streets import streets_folder
-from drfpn_da.data.synthetic import SIZES, add_fog, decode_depth, render_scene, sample_scene
+from drfpn_da.data.synthetic import (
+    SIZES,
+    add_fog,
+    check_split,
+    decode_depth,
+    render_scene,
+    sample_scene,
+)
 from drfpn_da.data.synthetic.fog import sample_fog
 from drfpn_da.data.synthetic.writer import scene_rng
 
@@ -216,3 +223,19 @@ def test_json_is_plain_coco(streets):
     assert all(a["iscrowd"] == 0 for a in data["annotations"])
     ids = [a["id"] for a in data["annotations"]]
     assert ids == list(range(1, len(ids) + 1))
+
+
+def test_check_finds_what_was_damaged(private_roots):
+    folder = streets_folder("mini", "clear", "sequences")
+    counts = check_split(folder, "mini", "sequences")
+    data = json.loads((folder / "instances.json").read_text())
+    assert counts["pictures"] == len(data["images"])
+    assert sum(counts.values()) - counts["pictures"] == len(data["annotations"])
+    label = folder / "sem_seg" / "000003.png"
+    pixels = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(label), np.zeros_like(pixels))
+    with pytest.raises(ValueError, match=r"(sem_seg|disparity)/000003\.png .*generate it again"):
+        check_split(folder, "mini", "sequences")
+    label.unlink()
+    with pytest.raises(ValueError, match=r"sem_seg/000003\.png is missing"):
+        check_split(folder, "mini", "sequences")

@@ -2,8 +2,9 @@
 
 from . import bccd, camvid, coco128, streets
 from .custom import register_coco_json, register_image_folder
+from .streets import streets_folder
 
-__all__ = ["register_all", "register_coco_json", "register_image_folder"]
+__all__ = ["register_all", "register_coco_json", "register_image_folder", "streets_folder"]
 
 
 def register_all() -> None:

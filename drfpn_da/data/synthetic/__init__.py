@@ -5,6 +5,7 @@ describes sizes, formats and formulas. Needs OpenCV.
 """
 
 from .camera import Camera
+from .check import check_split
 from .classes import SEMANTIC_CLASSES, SEPARATED_CLASSES, THING_CLASSES
 from .fog import BASELINE, DISPARITY_SCALE, Fog, add_fog, decode_depth, encode_disparity
 from .scene import Scene, render_scene, sample_scene
@@ -26,6 +27,7 @@ __all__ = [
     "Scene",
     "StreetSpec",
     "add_fog",
+    "check_split",
     "decode_depth",
     "encode_disparity",
     "render_scene",
