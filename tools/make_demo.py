@@ -11,10 +11,12 @@ are tested on clear and on foggy ones. A run never overwrites another: a new fol
 from __future__ import annotations
 
 import argparse
-import logging
+import os
 import platform
 import time
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +78,11 @@ def pretrained_available(weights: str) -> bool:
     return True
 
 
-def train(name: str, config: str, folder: Path, options: list[str]) -> Run:
+def train(name: str, config: str, folder: Path, options: list[str], threads: int) -> Run:
     """Train one model through the public API, as tools/train_net.py does."""
-    print(f"\n=== {name}: training into {folder / name.lower()}", flush=True)
+    torch.set_num_threads(threads)
     args = argument_parser().parse_args(["--config-file", config])
     args.opts = [*options, "OUTPUT_DIR", str(folder / name.lower())]
-    # Each run sets up its own log; without this the second would print every line twice.
-    for logger in ("detectron2", "fvcore", "drfpn_da"):
-        logging.getLogger(logger).handlers.clear()
     cfg = start_run(setup_cfg(args), args)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=False)
@@ -91,6 +90,45 @@ def train(name: str, config: str, folder: Path, options: list[str]) -> Run:
     wall, cpu = time.perf_counter(), time.process_time()
     trainer.train()
     return Run(cfg, parameters, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def train_quietly(name: str, config: str, folder: Path, options: list[str], threads: int) -> Run:
+    """Like :func:`train`, with everything it says in ``console.txt`` of the run's folder."""
+    place = folder / name.lower()
+    place.mkdir(parents=True)
+    with open(place / "console.txt", "w", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        return train(name, config, folder, options, threads)
+
+
+def train_all(folder: Path, options: list[str], parallel: bool) -> dict[str, Run]:
+    """Train every model, side by side on half of the cores each, or one after the other."""
+    cores = os.cpu_count() or 1
+    if not parallel:
+        return {n: train(n, c, folder, options, cores) for n, c in CONFIGS.items()}
+    # Two processes of one thread make more of two cores than one process of two threads.
+    threads = max(1, cores // len(CONFIGS))
+    with ProcessPoolExecutor(len(CONFIGS), mp_context=get_context("spawn")) as pool:
+        jobs = {
+            name: pool.submit(train_quietly, name, config, folder, options, threads)
+            for name, config in CONFIGS.items()
+        }
+        while wait(jobs.values(), timeout=15, return_when=FIRST_EXCEPTION).not_done:
+            if any(job.done() and job.exception() for job in jobs.values()):
+                break
+            print("  ".join(progress(name, folder / name.lower()) for name in jobs), flush=True)
+        return {name: job.result() for name, job in jobs.items()}
+
+
+def progress(name: str, run_folder: Path) -> str:
+    """Return one run's last iteration and loss."""
+    path = run_folder / "metrics.json"
+    records = read_metrics(path) if path.exists() else []
+    iterations, losses = curve(records, "total_loss")
+    if not len(losses):
+        return f"{name:>6}: starting            "
+    return f"{name:>6}: iteration {iterations[-1] + 1:4d}, loss {losses[-1]:.3f}"
 
 
 def draw_scenes(runs: dict[str, Run], dataset: str, indices: list[int]) -> list[np.ndarray]:
@@ -183,8 +221,8 @@ def write_page(runs: dict[str, Run], folder: Path, started: float) -> list[Path]
     page.heading("Go on from here").code(_next_steps(runs))
     page.text(
         f"{first.SOLVER.MAX_ITER} iterations of {first.SOLVER.IMS_PER_BATCH} pictures, seed "
-        f"{first.SEED}, {time.time() - started:.0f} s in all; torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads, {platform.machine()}."
+        f"{first.SEED}, {time.time() - started:.0f} s in all, both models trained side by side; "
+        f"torch {torch.__version__}, {os.cpu_count()} cores, {platform.machine()}."
     )
     return [page.save(folder / "index.html"), save_picture(overview, folder / "overview.png")]
 
@@ -208,6 +246,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", default="output/demo", help="new folder of this run")
     parser.add_argument("--iterations", type=int, help="instead of the configs' MAX_ITER")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--one-process", action="store_true", help="train one after the other")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs for both models")
     return parser
 
@@ -222,10 +261,13 @@ def main(argv: list[str] | None = None) -> Path:
         n = args.iterations
         options += ["SOLVER.MAX_ITER", str(n), "SOLVER.STEPS", str((n * 3 // 4, n * 11 // 12))]
         options += ["SOLVER.CHECKPOINT_PERIOD", str(n), "TEST.EVAL_PERIOD", str(max(n // 3, 1))]
-    weights = setup_cfg(argparse.Namespace(config_file=CONFIGS["DRFPN"], opts=options))
-    if not pretrained_available(weights.MODEL.WEIGHTS):
+    cfg = setup_cfg(argparse.Namespace(config_file=CONFIGS["DRFPN"], opts=options))
+    if not pretrained_available(cfg.MODEL.WEIGHTS):
         options += ["MODEL.WEIGHTS", "", "MODEL.MOBILENETV2.NORM", "GN"]
-    runs = {name: train(name, config, folder, options) for name, config in CONFIGS.items()}
+    for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        print(f"{dataset}: {len(DatasetCatalog.get(dataset))} pictures")
+    print(f"Training {' and '.join(CONFIGS)}, {cfg.SOLVER.MAX_ITER} iterations each", flush=True)
+    runs = train_all(folder, options, parallel=not args.one_process)
     page, overview = write_page(runs, folder, started)
     head, rows = results_table(runs, list(next(iter(runs.values())).cfg.DATASETS.TEST))
     print("\n" + "\n".join(f"{h:>20}: {'  '.join(_cell(r[i]) for r in rows)}"

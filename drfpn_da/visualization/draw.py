@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from detectron2.data import Metadata
 from detectron2.data import detection_utils as utils
+from detectron2.utils import colormap
 from detectron2.utils.visualizer import ColorMode, Visualizer
 
 # Below this a picture is enlarged, so that labels stay readable.
@@ -110,9 +111,12 @@ def read_rgb(filename: str) -> np.ndarray:
 def _visualizer(image: np.ndarray, metadata: Metadata, scale: float | None) -> Visualizer:
     if scale is None:
         scale = max(1.0, MIN_SIDE / min(image.shape[:2]))
-    # One colour per class where the dataset has colours, so that pictures can be compared.
-    mode = ColorMode.SEGMENTATION if metadata.get("thing_colors") else ColorMode.IMAGE
-    return Visualizer(image, metadata, scale=scale, instance_mode=mode)
+    if not metadata.get("thing_colors") and metadata.get("thing_classes"):
+        palette = colormap.colormap(rgb=True)
+        colours = [palette[i % len(palette)] for i in range(len(metadata.thing_classes))]
+        metadata = Metadata(**{**metadata.as_dict(), "thing_colors": colours})
+    # Colours by class, so that pictures can be compared.
+    return Visualizer(image, metadata, scale=scale, instance_mode=ColorMode.SEGMENTATION)
 
 
 def _labels(sem_seg: Any) -> Any:
