@@ -35,13 +35,12 @@ NECKS: dict[str, dict[str, Any]] = {
 
 
 def build_neck(name: str) -> DRFPNNeck:
-    """A neck over ResNet-50 widths; predictors are not zero, so that the warp reads scattered samples."""
+    """A neck over ResNet-50 widths; predictors start at random, so that the warp reads scattered samples."""
     torch.manual_seed(0)
     shapes = {f: ShapeSpec(channels=c, stride=4 * 2**i) for i, (f, c) in enumerate(CHANNELS.items())}
-    options = {**NECKS[name]}
-    if "srb" not in options:
-        options["srb"] = {"zero_init": False}
-    return DRFPNNeck(shapes, list(shapes), 256, top_block=LastLevelMaxPool(), **options)
+    return DRFPNNeck(
+        shapes, list(shapes), 256, top_block=LastLevelMaxPool(), init="c2_xavier", **NECKS[name]
+    )
 
 
 def build_inputs(args: argparse.Namespace) -> dict[str, torch.Tensor]:

@@ -35,8 +35,9 @@ def get_defaults() -> CN:
     # Bottom-up path augmentation: p(l+1) receives a strided convolution of p(l). Without it and without
     # SRB, CRB and PPM the module is detectron2's FPN; with it alone it is PAFPN.
     _C.MODEL.DRFPN.BOTTOM_UP_PATH = True
-    # Initialisation of the convolutions: "c2_xavier" (detectron2's FPN) or "xavier" (the authors').
-    _C.MODEL.DRFPN.INIT = "c2_xavier"
+    # How training starts: "identity" (every refinement begins as what FPN does in its place),
+    # "c2_xavier" (random, as detectron2's FPN) or "xavier" (random, as the authors).
+    _C.MODEL.DRFPN.INIT = "identity"
     # One switch that restores every choice of the authors' code (and overrides the keys below it that
     # differ): sampling grid, zero padding, unbounded weights, BatchNorm in the CRB, Xavier initialisation.
     _C.MODEL.DRFPN.AUTHORS_COMPAT = False
@@ -60,8 +61,6 @@ def get_defaults() -> CN:
     _C.MODEL.DRFPN.SRB.PADDING_MODE = "border"
     # Activation of the sampling weight: "none", "sigmoid" or "tanh".
     _C.MODEL.DRFPN.SRB.WEIGHT_ACT = "none"
-    # Start with no warp and no weight, so that training starts from plain top-down addition.
-    _C.MODEL.DRFPN.SRB.ZERO_INIT = True
 
     # Channel refinement block: gates the coarse map by the finer one on the bottom-up path.
     _C.MODEL.DRFPN.CRB = CN()

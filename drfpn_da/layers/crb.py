@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .norm import build_norm
 
+_CLOSED_GATE = -3.0  # sigmoid: 0.047
 _GATE_ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 
 
@@ -44,6 +45,14 @@ class ChannelRefinementBlock(nn.Module):
             channels, channels, 1, bias=not gate_norm, norm=build_norm(gate_norm, channels, "CRB gate_norm")
         )
         self.gate_act = _GATE_ACTIVATIONS[gate_act]()
+
+    def init_identity(self) -> None:
+        """Nearly close a sigmoid gate, so that with ``residual`` the block starts as a sum.
+
+        Not wholly, and not by zero weights, which would leave the ReLU before the gate without a gradient.
+        """
+        if isinstance(self.gate_act, nn.Sigmoid) and self.gate.bias is not None:
+            nn.init.constant_(self.gate.bias, _CLOSED_GATE)
 
     def forward(self, supervisor: Tensor, x: Tensor, downsampled: Tensor) -> Tensor:
         """Return the refined map plus ``downsampled``.

@@ -47,6 +47,11 @@ class PyramidPooling(nn.Module):
             self.add_module(f"pool{i}", build(out_channels, False))
         self.bottleneck = build(out_channels * (len(self.sizes) + 1), True)
 
+    def init_identity(self) -> None:
+        """Let the bottleneck pass the reduced map on and ignore the pools, until training says otherwise."""
+        nn.init.zeros_(self.bottleneck.weight)
+        nn.init.dirac_(self.bottleneck.weight.data.chunk(len(self.sizes) + 1, dim=1)[-1])
+
     def forward(self, x: Tensor) -> Tensor:
         """Map the top bottom-up feature (N, in_channels, H, W) to the top lateral, which is never negative."""
         reduced = self.reduce(x)

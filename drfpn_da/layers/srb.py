@@ -24,8 +24,6 @@ class SpatialRefinementBlock(nn.Module):
         align_grid: see :func:`drfpn_da.functional.build_sampling_grid`.
         padding_mode: "border" or "zeros".
         weight_act: activation of the weight: "none" (any sign), "sigmoid" or "tanh".
-        zero_init: start with zero offset and zero weight prediction, so that the block starts as plain
-            up-sampling (with ``weight_act="sigmoid"`` the weight then starts at 0.5).
     """
 
     def __init__(
@@ -35,7 +33,6 @@ class SpatialRefinementBlock(nn.Module):
         align_grid: bool = True,
         padding_mode: str = "border",
         weight_act: str = "none",
-        zero_init: bool = True,
     ) -> None:
         super().__init__()
         if weight_act not in _WEIGHT_ACTIVATIONS:
@@ -47,7 +44,6 @@ class SpatialRefinementBlock(nn.Module):
         inner = channels // reduction
         self.align_grid = align_grid
         self.padding_mode = padding_mode
-        self.zero_init = zero_init
         self.reduce_low = Conv2d(channels, inner, 1, bias=False)
         self.reduce_high = Conv2d(channels, inner, 1, bias=False)
         self.deconv = nn.ConvTranspose2d(inner, inner, 3, stride=2, padding=1, output_padding=1)
@@ -57,11 +53,13 @@ class SpatialRefinementBlock(nn.Module):
         self.weight_act = _WEIGHT_ACTIVATIONS[weight_act]()
 
     def init_identity(self) -> None:
-        """Zero the two predictors if ``zero_init``: called after the general initialisation."""
-        if self.zero_init:
-            for predictor in (self.offset, self.weight_predict):
-                nn.init.zeros_(predictor.weight)
-            nn.init.zeros_(self.weight_predict.bias)
+        """Zero offset and weight, so that the block starts as plain up-sampling.
+
+        With ``weight_act="sigmoid"`` the weight then starts at 0.5.
+        """
+        for predictor in (self.offset, self.weight_predict):
+            nn.init.zeros_(predictor.weight)
+        nn.init.zeros_(self.weight_predict.bias)
 
     def predict(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Predict the offset (N, 2, H, W) and the weight (N, 1, H, W) from both maps."""

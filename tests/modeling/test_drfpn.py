@@ -83,8 +83,30 @@ def test_bottom_up_path_alone_is_pafpn():
     assert torch.equal(n["p6"], n["p5"][:, :, ::2, ::2])
 
 
+def test_training_starts_from_an_fpn():
+    """All refinements on, the pyramid equals FPN's but for the ReLU of the top lateral and the nearly closed gates."""
+    model, plain = build(), build(bottom_up_path=False, **OFF)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    for name in ("weight", "bias"):
+        getattr(plain.fpn_lateral5, name).data.copy_(getattr(model.ppm.reduce, name).data)
+    plain.fpn_lateral5.register_forward_hook(lambda module, inputs, output: output.relu())
+    x = torch.randn(2, 3, 64, 96)
+    expected, actual = plain(x), model(x)
+    torch.testing.assert_close(actual["p2"], expected["p2"])
+    for name in ("p3", "p4", "p5"):
+        added = actual[name] - expected[name]
+        assert (added > -1e-5).all() and added.mean() < 0.06  # a share of 0.047 of a unit ReLU map
+    sum(y.square().mean() for y in actual.values()).backward()
+    learning = {name for name, p in model.named_parameters() if p.grad.abs().sum() > 0}
+    silent = {name.split(".", 1)[1] for name in dict(model.named_parameters()).keys() - learning}
+    # What feeds only the zeroed predictors learns from the second step on.
+    assert silent <= {f"{part}.weight" for part in ("offset", "reduce_low", "reduce_high", "deconv", "weight_reduce",
+        "pool0", "pool1", "pool2", "pool3")} | {"deconv.bias"}
+
+
 def test_srb_starts_as_plain_upsampling_and_its_predictors_learn():
     neck, plain = build(ppm=None, crb=None), build(ppm=None, crb=None, srb=None)
+    assert neck.srb2.offset.weight.abs().sum() == 0
     plain.load_state_dict(neck.state_dict(), strict=False)
     x = torch.randn(2, 3, 64, 96)
     outputs = neck(x)
@@ -164,7 +186,7 @@ def test_authors_norm_refuses_a_batch_of_one_by_name():
 
 
 def test_images_of_a_batch_do_not_influence_each_other_in_eval():
-    model = build(srb={"zero_init": False}).double().eval()
+    model = build(init="c2_xavier").double().eval()
     x = torch.randn(3, 3, 64, 96).double()
     together = model(x)
     for i in range(3):
@@ -174,7 +196,7 @@ def test_images_of_a_batch_do_not_influence_each_other_in_eval():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16])
 def test_autocast_stays_close_to_float32(dtype):
-    model = build(srb={"zero_init": False})
+    model = build(init="c2_xavier")
     x = torch.randn(2, 3, 64, 96)
     exact = model(x)
     with torch.autocast("cpu", dtype=dtype):
@@ -195,7 +217,7 @@ def test_pool_matrix_is_adaptive_pooling():
 
 
 def test_traced_model_equals_eager():
-    model = build(srb={"zero_init": False}).eval()
+    model = build(init="c2_xavier").eval()
     traced = torch.jit.trace(model, torch.randn(1, 3, 96, 128), strict=False)
     other = torch.randn(1, 3, 96, 128)
     for name, y in traced(other).items():
@@ -250,7 +272,7 @@ def test_crb_by_its_definition():
 
 def test_srb_by_its_definition_on_odd_sizes():
     low, high = torch.randn(2, 8, 5, 7), torch.randn(2, 8, 3, 4)
-    block = SpatialRefinementBlock(8, weight_act="sigmoid", zero_init=True)
+    block = SpatialRefinementBlock(8, weight_act="sigmoid")
     block.init_identity()
     up = high.repeat_interleave(2, 2).repeat_interleave(2, 3)
     nearest = F.interpolate(high, size=(5, 7))

@@ -16,7 +16,7 @@ from ...layers import ChannelRefinementBlock, PyramidPooling, SpatialRefinementB
 from ...layers.norm import build_norm
 
 # What the authors' code does where this module's defaults differ.
-AUTHORS_SRB = {"align_grid": False, "padding_mode": "zeros", "weight_act": "none", "zero_init": False}
+AUTHORS_SRB = {"align_grid": False, "padding_mode": "zeros", "weight_act": "none"}
 AUTHORS_CRB = {"norm": "BN", "gate_norm": "BN", "gate_act": "relu", "residual": False}
 
 
@@ -39,7 +39,8 @@ class DRFPNNeck(nn.Module):
         fuse_type: "sum" or "avg" of lateral and top-down maps.
         ppm, srb, crb: keyword arguments of the three blocks; None switches a block off.
         bottom_up_path: add the bottom-up path. The CRB needs it.
-        init: "c2_xavier" or "xavier".
+        init: "identity" lets every refinement start as what FPN does in its place, so that training starts from
+            an FPN; "c2_xavier" (detectron2's) and "xavier" (the authors') start all convolutions at random.
         authors_compat: restore the authors' choices (``AUTHORS_SRB``, ``AUTHORS_CRB``, init "xavier").
 
     Raises:
@@ -59,7 +60,7 @@ class DRFPNNeck(nn.Module):
         srb: Optional[Mapping[str, Any]] = {},  # noqa: B006
         crb: Optional[Mapping[str, Any]] = {},  # noqa: B006
         bottom_up_path: bool = True,
-        init: str = "c2_xavier",
+        init: str = "identity",
         authors_compat: bool = False,
     ) -> None:
         super().__init__()
@@ -115,10 +116,17 @@ class DRFPNNeck(nn.Module):
         self.out_channels = out_channels
 
     def _init_weights(self, init: str) -> None:
-        _fill(self, init)
-        for module in self.modules():
-            if isinstance(module, SpatialRefinementBlock):
+        if init != "identity":
+            _fill(self, init)
+            return
+        _fill(self, "c2_xavier")
+        for name, module in self.named_children():
+            if hasattr(module, "init_identity"):
                 module.init_identity()
+            elif name.startswith("downsample"):
+                nn.init.zeros_(module.weight)
+            elif name.startswith("pa_output"):
+                nn.init.dirac_(module.weight)
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Map bottom-up features, each (N, C_l, H_l, W_l), to levels ``p<l>``, each (N, out_channels, H_l, W_l).
@@ -190,7 +198,7 @@ class DRFPN(DRFPNNeck, Backbone):
         self._out_features = list(self.out_strides)
         self._out_feature_strides = dict(self.out_strides)
         self._out_feature_channels = {name: out_channels for name in self._out_features}
-        self._size_divisibility = max(2 ** self.stages[-1], bottom_up.size_divisibility)
+        self._size_divisibility = max(2 ** self.stages[-1], getattr(bottom_up, "size_divisibility", 0))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map images (N, 3, H, W) to ``{"p2": (N, out_channels, H / 4, W / 4), ...}``."""
@@ -235,7 +243,7 @@ _FILLS = {"c2_xavier": weight_init.c2_xavier_fill, "xavier": _xavier_fill}
 
 def _fill(root: nn.Module, init: str) -> None:
     if init not in _FILLS:
-        raise ValueError(f"MODEL.DRFPN.INIT {init!r} is none of {sorted(_FILLS)}")
+        raise ValueError(f"MODEL.DRFPN.INIT {init!r} is none of {['identity', *_FILLS]}")
     for module in root.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             _FILLS[init](module)
