@@ -37,7 +37,7 @@ bench: install  ## Time, memory and operations of the pyramids
 	$(BIN)/python benchmarks/speed/neck.py
 
 lint: install  ## ruff (rules and format) and spelling
-	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff check --output-format concise $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/codespell $(CODE) docs *.md
 
