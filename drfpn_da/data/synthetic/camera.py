@@ -7,6 +7,7 @@ the centre of the top left pixel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,6 +36,11 @@ class Camera:
     def focal(self) -> float:
         """Focal length in pixels (equal in x and y)."""
         return float(self.intrinsics[0, 0])
+
+    @cached_property
+    def inverse_intrinsics(self) -> np.ndarray:
+        """(3, 3) inverse of K: pixels to rays of depth 1."""
+        return np.linalg.inv(self.intrinsics)
 
     @property
     def camera_to_world(self) -> np.ndarray:

@@ -47,7 +47,7 @@ class Ground:
 
 def draw_ground(frame: Frame, camera: Camera, ground: Ground) -> None:
     """Draw everything below the horizon into an empty frame."""
-    rays_to_world = camera.rotation.T @ np.linalg.inv(camera.intrinsics)
+    rays_to_world = camera.rotation.T @ camera.inverse_intrinsics
     u = np.arange(camera.width)[None, :]
     v = np.arange(camera.height)[:, None]
     direction = [row[0] * u + row[1] * v + row[2] for row in rays_to_world]
@@ -104,7 +104,7 @@ def _markings(
     w = MARK_WIDTH / 2
     cover = np.zeros_like(x)
     dashes = _stripes(z, DASH_LENGTH, DASH_PERIOD, along)
-    for lane in ground.lanes[1:-1]:
+    for lane in ground.lanes[1:-1].tolist():
         cover += _box(x, lane - w, lane + w, across) * dashes
     edge = ground.half_width - 0.35
     cover += _box(np.abs(x), edge - w, edge + w, across)

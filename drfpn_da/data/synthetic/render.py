@@ -113,7 +113,7 @@ def draw_quad(frame: Frame, camera: Camera, quad: Quad, shift: np.ndarray | None
     if quad.at_infinity:
         inverse_depth = np.zeros((y1 - y0, x1 - x0), np.float32)
     else:
-        gradient = np.linalg.inv(camera.intrinsics).T @ camera.rotation @ normal / facing
+        gradient = camera.inverse_intrinsics.T @ camera.rotation @ normal / facing
         inverse_depth = _affine(gradient, x0, y0, x1, y1)
     _composite(frame, (slice(y0, y1), slice(x0, x1)), warped, inverse_depth, quad)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Part of every path and seed. Raise it when the same seed would give other files.
-VERSION = "v1"
+VERSION = "1"
 DOMAINS = ("clear", "foggy")
 SPLITS = ("train", "val", "sequences")
 
@@ -41,6 +41,5 @@ SIZES = {
 
 def scene_seed(size: str, domain: str, split: str, index: int) -> list[int]:
     """Return the seed of one scene; no two scenes of all sizes, domains and splits share it."""
-    version = int(VERSION[1:])
     place = (list(SIZES).index(size), DOMAINS.index(domain), SPLITS.index(split))
-    return [version, *place, index]
+    return [int(VERSION), *place, index]

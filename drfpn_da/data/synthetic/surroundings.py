@@ -159,21 +159,20 @@ def make_hedge(
 
 def make_skyline(rng: np.random.Generator) -> list[Quad]:
     """Build the far end of the street: a row of distant houses and trees across the view."""
+    walls = [_facade(rng, (6, 6), 4, 6, pick_color(rng, 0.7)) for _ in range(4)]
+    leaf = np.array([70, 98, 58]) * rng.uniform(0.7, 1.2)
+    canvas = Canvas(16, 8, 1.5)
+    canvas.ellipse(8, 0, 9.6, 7.6, leaf)
+    grove = canvas.texture(rng, 0.1)
     quads = []
     x = -110.0
     while x < 110.0:
         width, height = rng.uniform(9, 22), rng.uniform(5, 20)
-        z = FAR_END + rng.uniform(0, 8)
+        texture, semantic = walls[rng.integers(len(walls))], BUILDING
         if rng.random() < 0.35:
-            canvas = Canvas(width, height * 0.5, 1.5)
-            leaf = np.array([70, 98, 58]) * rng.uniform(0.7, 1.2)
-            canvas.ellipse(width / 2, 0, width * 0.6, height * 0.48, leaf)
-            texture, tall, semantic = canvas.texture(rng, 0.1), height * 0.5, VEGETATION
-        else:
-            wall = pick_color(rng, 0.7)
-            texture = _shrink(_facade(rng, (6, 6), 4, 6, wall), 36, 24)
-            tall, semantic = height, BUILDING
-        quads.append(billboard(texture, np.array([x + width / 2, 0.0, z]), width, tall, semantic))
+            texture, semantic, height = grove, VEGETATION, height / 2
+        place = np.array([x + width / 2, 0.0, FAR_END + rng.uniform(0, 8)])
+        quads.append(billboard(texture, place, width, height, semantic))
         x += width * rng.uniform(0.8, 1.1)
     return quads
 
