@@ -1,0 +1,46 @@
+"""Two gloo processes on the CPU equal one process with the whole batch."""
+
+import json
+
+import torch
+from detectron2.engine import launch
+
+from tests.integration.two_processes import train_both, train_segmentor
+from tests.tiny_coco import write_tiny_coco
+
+
+def test_two_processes_equal_one(tmp_path):
+    json_file, images = write_tiny_coco(tmp_path, mixed=False)
+    # And a detector from the command line, as a user starts it.
+    words = ["--register", "tiny_two_boxes", json_file, images, "--num-gpus", "2"]
+    words += ["--config-file", "drfpn/bccd/faster_rcnn_mobilenetv2_drfpn.yaml"]
+    words += [
+        "MODEL.WEIGHTS",
+        "",
+        "MODEL.FPN.OUT_CHANNELS",
+        "32",
+        "MODEL.ROI_HEADS.NUM_CLASSES",
+        "2",
+    ]
+    words += [
+        "INPUT.MIN_SIZE_TRAIN",
+        "(64,)",
+        "INPUT.MIN_SIZE_TEST",
+        "64",
+        "MODEL.MOBILENETV2.NORM",
+    ]
+    words += ["BN", "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "TEST.EVAL_PERIOD", "0"]
+    words += ["DATASETS.TRAIN", "('tiny_two_boxes',)", "DATASETS.TEST", "('tiny_two_boxes',)"]
+    words += ["OUTPUT_DIR", str(tmp_path / "boxes")]
+    launch(train_both, 2, dist_url="auto", args=(tmp_path, words))
+
+    one = train_segmentor(tmp_path, "one").model.state_dict()
+    two, other = (torch.load(tmp_path / f"two_{rank}.pth", weights_only=True) for rank in range(2))
+    for name, value in one.items():
+        assert value.dtype == torch.float64
+        assert torch.equal(two[name], other[name])
+        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-9, msg=name)
+    assert 0 <= json.loads((tmp_path / "results.json").read_text())["AP"] <= 100
+    log = (tmp_path / "boxes" / "log.txt").read_text()
+    assert "Training on the CPU with 2 gloo processes" in log
+    assert (tmp_path / "boxes" / "model_final.pth").is_file()

@@ -1,0 +1,45 @@
+"""What each of two processes runs in test_two_processes.py (importable by spawned processes)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from detectron2.utils import comm
+
+from drfpn_da.config import argument_parser
+from drfpn_da.engine import Trainer
+from tests.scripts import load_script
+from tests.tiny_coco import register_tiny, tiny_cfg
+
+
+def train_segmentor(folder: Path, name: str) -> Trainer:
+    """Train a segmentor whose loss and norms do not depend on how a batch is divided.
+
+    In double precision, where five steps amplify no rounding to speak of.
+    """
+    register_tiny("tiny_two", folder, sem_seg=True)
+    cfg = tiny_cfg(folder / name, "tiny_two", sem_seg=True)
+    cfg.DATASETS.TEST = ()
+    # One size: pictures of unequal sizes would be padded by what else is in their batch.
+    cfg.INPUT.MIN_SIZE_TRAIN = (64,)
+    cfg.SOLVER.MAX_ITER = 5
+    torch.set_default_dtype(torch.float64)
+    try:
+        trainer = Trainer(cfg)
+        trainer.train()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return trainer
+
+
+def train_both(folder: Path, words: list[str]) -> None:
+    """Train the segmentor, then a detector by the command line of train_net."""
+    torch.set_num_threads(1)
+    trainer = train_segmentor(folder, "two")
+    torch.save(trainer.model.module.state_dict(), folder / f"two_{comm.get_rank()}.pth")
+    tool = load_script(Path(__file__).parents[2] / "tools" / "train_net.py")
+    results = tool.main(argument_parser().parse_args(words))
+    if comm.is_main_process():
+        (folder / "results.json").write_text(json.dumps(results["bbox"]))
