@@ -9,7 +9,7 @@ from . import _check_environment  # noqa: F401  (first: one clear message if det
 from . import checkpoint  # noqa: F401  (registers drfpn-da:// weights)
 from . import data  # noqa: F401  (registers the data sets)
 from . import modeling as _modeling  # noqa: F401  (registers the models)
-from .config import add_drfpn_da_config
+from .config import add_drfpn_da_config, setup_cfg
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "add_drfpn_da_config"]
+__all__ = ["__version__", "add_drfpn_da_config", "setup_cfg"]
