@@ -42,8 +42,8 @@ from drfpn_da.visualization import (
 )
 
 CONFIGS = {
-    "DRFPN": "drfpn/streets/faster_rcnn_mobilenetv2_drfpn_mini.yaml",
-    "FPN": "drfpn/streets/faster_rcnn_mobilenetv2_fpn_mini.yaml",
+    "DRFPN": "drfpn/streets/faster_rcnn_mobilenetv2_drfpn_demo.yaml",
+    "FPN": "drfpn/streets/faster_rcnn_mobilenetv2_fpn_demo.yaml",
 }
 THRESHOLD = 0.5
 

@@ -36,6 +36,8 @@ SIZES = {
     "mini": StreetSpec(256, 128, train=48, val=16, sequences=4, frames=3),
     # Effects studies on a CPU.
     "small": StreetSpec(320, 160, train=800, val=200, sequences=60, frames=5),
+    # The demonstration (make demo): as much as half a minute allows.
+    "demo": StreetSpec(256, 128, train=160, val=24, sequences=2, frames=2),
 }
 
 
