@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -239,3 +241,19 @@ def test_check_finds_what_was_damaged(private_roots):
     label.unlink()
     with pytest.raises(ValueError, match=r"sem_seg/000003\.png is missing"):
         check_split(folder, "mini", "sequences")
+
+
+def test_without_opencv_the_package_imports_and_the_generator_says_what_to_install():
+    """OpenCV is optional in detectron2, so importing the plugin must not need it."""
+    code = (
+        "import sys; sys.modules['cv2'] = None\n"
+        "import drfpn_da\n"
+        "from drfpn_da.data.synthetic import SIZES\n"
+        "try:\n"
+        "    from drfpn_da.data.synthetic import render_scene\n"
+        "except ModuleNotFoundError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "pip install opencv-python-headless" in done.stdout

@@ -60,7 +60,7 @@ def _writable(folder: Path) -> bool:
 
 def _generate(size: str, domain: str, split: str, folder: Path) -> None:
     # Imported here: the renderer needs OpenCV, the registration does not.
-    from ..synthetic.writer import write_split
+    from ..synthetic import write_split
 
     logger.info("Generating streets '%s_%s_%s' ...", size, domain, split)
     write_split(folder, size, domain, split)
