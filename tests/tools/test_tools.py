@@ -1,0 +1,167 @@
+"""The command line tools, run in this process on a tiny model and tiny pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.modeling import build_model
+from PIL import Image
+
+from tests.scripts import load_script
+from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
+
+DATASET = "tools_tiny"
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """A folder with pictures, a config of a DRFPN detector and two checkpoints of it."""
+    folder = tmp_path_factory.mktemp("tools")
+    write_tiny_coco(folder, count=3)
+    register_tiny(DATASET, folder)
+    cfg = tiny_cfg(folder / "output", DATASET)
+    cfg.MODEL.BACKBONE.NAME = "build_resnet_drfpn_backbone"
+    # So that the refinement blocks do something in a model that was not trained.
+    cfg.MODEL.DRFPN.INIT = "c2_xavier"
+    cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = 0.0
+    cfg.TEST.DETECTIONS_PER_IMAGE = 8
+    cfg.SOLVER.IMS_PER_BATCH = 2
+    (folder / "model.yaml").write_text(cfg.dump())
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = build_model(cfg)
+        with torch.no_grad():  # biases too, or all scores would be the same
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.02)
+        DetectionCheckpointer(model, str(folder)).save(f"model_{seed}")
+    return folder
+
+
+@pytest.fixture
+def tool(repository):
+    return lambda name: load_script(repository / "tools" / f"{name}.py")
+
+
+def _demo(tool, setting, *arguments):
+    np.random.seed(0)  # noqa: NPY002  (the shades of drawn instances)
+    config = ["--config-file", str(setting / "model.yaml"), "--confidence-threshold", "0"]
+    return tool("demo").main([*config, *map(str, arguments)])
+
+
+def test_demo_draws_a_folder_and_overwrites_nothing(tool, setting, tmp_path):
+    arguments = ["--input", setting / "images", "--output", tmp_path]
+    weights = ["MODEL.WEIGHTS", setting / "model_0.pth"]
+    first = _demo(tool, setting, *arguments, *weights)
+    before = [path.read_bytes() for path in first]
+    second = _demo(tool, setting, *arguments, *weights)
+    assert [p.name for p in first] == [f"picture_{i}.png" for i in range(3)]
+    assert [p.name for p in second] == [f"picture_{i}-2.png" for i in range(3)]
+    assert before == [path.read_bytes() for path in first]
+    image = np.asarray(Image.open(setting / "images" / "picture_0.png").resize((480, 320)))
+    drawn = np.asarray(Image.open(first[0]))
+    assert drawn.shape == image.shape and (drawn != image).any()
+
+
+def test_demo_compares_two_checkpoints(tool, setting, tmp_path):
+    config, picture = setting / "model.yaml", setting / "images" / "picture_0.png"
+    weights = [setting / "model_0.pth", setting / "model_1.pth"]
+    (one,) = _demo(tool, setting, "--input", picture, "--output", tmp_path / "one.png",
+                   "MODEL.WEIGHTS", weights[0])  # fmt: skip
+    (both,) = _demo(tool, setting, "--compare", weights[0], f"{config}:{weights[1]}",
+                    "--input", picture, "--output", tmp_path / "both.png")  # fmt: skip
+    one, both = np.asarray(Image.open(one)), np.asarray(Image.open(both))
+    height, width = one.shape[:2]
+    left, right = both[-height - 6 : -6, 6 : 6 + width], both[-height - 6 : -6, -width - 6 : -6]
+    assert np.array_equal(left, one), "the first model's picture stands on the left"
+    assert (left != right).any()
+
+
+def test_demo_draws_a_video(tool, setting, tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    film = str(tmp_path / "film.avi")
+    writer = cv2.VideoWriter(film, cv2.VideoWriter_fourcc(*"MJPG"), 5, (96, 64))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no videos")
+    for value in (0, 120):
+        writer.write(np.full((64, 96, 3), value, np.uint8))
+    writer.release()
+    (written,) = _demo(tool, setting, "--input", film, "--output", tmp_path / "out")
+    capture = cv2.VideoCapture(str(written))
+    frames = [capture.read()[1] for _ in range(2)]
+    assert written.name == "film.mp4" and frames[0].shape == (320, 480, 3)
+    assert not capture.read()[0]
+
+
+def test_demo_names_what_it_cannot_find(tool, setting, tmp_path):
+    with pytest.raises(SystemExit, match=r"nowhere\.png: no such file"):
+        _demo(tool, setting, "--input", tmp_path / "nowhere.png")
+    with pytest.raises(SystemExit, match="give --input or --webcam"):
+        _demo(tool, setting)
+
+
+@pytest.mark.parametrize("source", ["annotation", "dataloader"])
+def test_visualize_data(tool, setting, tmp_path, source):
+    written = tool("visualize_data").main(
+        ["--source", source, "--config-file", str(setting / "model.yaml"), "--number", "2",
+         "--output", str(tmp_path)]
+    )  # fmt: skip
+    assert len(written) == 2
+    for path in written:
+        drawn = np.asarray(Image.open(path))
+        assert min(drawn.shape[:2]) >= 320
+        # The ground is at most 60; objects and what is drawn on them are brighter.
+        assert 0.05 < (drawn.max(axis=2) > 80).mean() < 0.6
+
+
+def test_analysis_counts_every_parameter_once_and_known_convolutions(tool, setting, capsys):
+    rows = tool("analyze_model").main(
+        ["--config-file", str(setting / "model.yaml"), "--input-size", "64", "96"]
+    )
+    table = {part: (parameters, gmacs) for part, parameters, gmacs in rows}
+    model = torch.load(setting / "model_0.pth", weights_only=False)["model"]
+    learnt = {k: v for k, v in model.items() if "pixel" not in k and "cell_anchors" not in k}
+    assert table["model"][0] == sum(v.numel() for v in learnt.values())
+    for kind in ("fpn_output", "srb", "crb", "ppm", "downsample"):
+        expected = sum(v.numel() for k, v in learnt.items() if k.startswith(f"backbone.{kind}"))
+        assert table[f"neck {kind}"][0] == expected > 0
+    # 3x3 convolutions of 32 channels on the four levels of a 64x96 picture.
+    cells = sum((64 // s) * (96 // s) for s in (4, 8, 16, 32))
+    assert table["neck fpn_output"][1] == pytest.approx(cells * 32 * 32 * 9 / 1e9)
+    body = [row for row in rows if row[0] not in ("neck, all", "model")]
+    assert sum(row[2] for row in body) == pytest.approx(table["model"][1])
+    assert "neck, all" in capsys.readouterr().out
+
+
+def test_analysis_of_a_lazy_config(tool, tmp_path, capsys):
+    config = tmp_path / "lazy.py"
+    config.write_text(
+        "from detectron2.config import LazyCall as L\n"
+        "from detectron2.modeling.backbone import BasicStem\n"
+        "model = L(BasicStem)(in_channels=3, out_channels=8)\n"
+    )
+    rows = tool("analyze_model").main(["--config-file", str(config), "--tasks", "parameter"])
+    assert rows[-1] == ["model", 3 * 8 * 49 + 2 * 8]  # a 7x7 convolution and its norm
+
+
+@pytest.mark.parametrize("part", ["backbone", "detector"])
+@pytest.mark.parametrize("form", ["torchscript", "onnx"])
+def test_export_equals_the_original(tool, setting, tmp_path, part, form):
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+    rows = tool("export_model").main(
+        ["--config-file", str(setting / "model.yaml"), "--part", part, "--format", form,
+         "--size", "64", "96", "--output", str(tmp_path),
+         "MODEL.WEIGHTS", str(setting / "model_0.pth")]
+    )  # fmt: skip
+    assert len(rows) == (5 if part == "backbone" else 4)
+    assert all(verdict == "equal" for *_, verdict in rows)
+    (written,) = tmp_path.iterdir()
+    assert written.suffix == {"torchscript": ".ts", "onnx": ".onnx"}[form]
+
+
+def test_export_notices_a_difference(tool):
+    compare = tool("export_model").compare
+    rows = compare(lambda x: [x, x, x], lambda x: [x, x + 1e-3, x[:1]], torch.ones(3), list("abc"))
+    assert [row[-1] for row in rows] == ["equal", "FAILED", "FAILED"]
