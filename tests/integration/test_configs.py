@@ -11,12 +11,17 @@ from drfpn_da import model_zoo
 @pytest.mark.parametrize("name", model_zoo.list_configs())
 def test_config_builds(name):
     config = model_zoo.get_config(name)
-    with torch.device("meta"):  # shapes without memory or initialisation: the large models build in seconds
+    with torch.device(
+        "meta"
+    ):  # shapes without memory or initialisation: the large models build in seconds
         if isinstance(config, CfgNode):
             config.defrost()
             config.MODEL.DEVICE = "meta"
             model = build_model(config)
-            assert config.SOLVER.MAX_ITER > max(config.SOLVER.STEPS) or "Cosine" in config.SOLVER.LR_SCHEDULER_NAME
+            assert (
+                config.SOLVER.MAX_ITER > max(config.SOLVER.STEPS)
+                or "Cosine" in config.SOLVER.LR_SCHEDULER_NAME
+            )
         else:
             model = instantiate(config.model)
             assert {"dataloader", "optimizer", "lr_multiplier", "train"} <= set(config)
