@@ -6,10 +6,15 @@ Importing the package registers its parts in detectron2's registries and does no
 from . import _check_environment  # noqa: F401  (first: one clear message if detectron2 does not fit)
 
 # isort: split
-from . import checkpoint  # noqa: F401  (registers drfpn-da:// weights)
-from . import data  # noqa: F401  (registers the data sets)
+from . import (
+    checkpoint,  # noqa: F401  (registers drfpn-da:// weights)
+    data,  # noqa: F401  (registers the data sets)
+)
 from . import modeling as _modeling  # noqa: F401  (registers the models)
+from .compat import install_cityscapes_bridge as _install_cityscapes_bridge
 from .config import add_drfpn_da_config, setup_cfg
+
+_install_cityscapes_bridge()
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "add_drfpn_da_config", "setup_cfg"]
