@@ -120,11 +120,15 @@ def register() -> None:
         "thing_colors": COLORS[NUM_STUFF:],
         "ignore_label": IGNORE_LABEL,
         "evaluator_type": "coco",
-        "evaluator_types": ["coco", "sem_seg"],
         "mask_format": "bitmask",
     }
-    full = {"stuff_classes": SEMANTIC_CLASSES, "stuff_colors": COLORS}
+    full = {
+        "evaluator_types": ["coco", "sem_seg"],
+        "stuff_classes": SEMANTIC_CLASSES,
+        "stuff_colors": COLORS,
+    }
     stuff = {
+        "evaluator_types": ["coco_panoptic_seg"],
         "stuff_classes": SEPARATED_CLASSES,
         "stuff_colors": [(0, 0, 0), *COLORS[:NUM_STUFF]],
     }
