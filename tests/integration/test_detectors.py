@@ -107,11 +107,13 @@ def test_loss_falls_on_a_few_pictures(kind):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(30):
-        loss = total_loss(model, inputs)
+        with EventStorage():
+            parts = model(inputs)
         optimizer.zero_grad()
-        loss.backward()
+        sum(parts.values()).backward()
         optimizer.step()
-        losses.append(loss.item())
+        # The centerness loss of FCOS is bounded below by the entropy of its targets.
+        losses.append(sum(x.item() for name, x in parts.items() if "ctr" not in name))
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5]), losses
 
 
