@@ -34,7 +34,7 @@ demo: install  ## Train a small DRFPN detector on generated streets and write a 
 	$(BIN)/python tools/make_demo.py
 
 bench: install  ## Time, memory and operations of the pyramids
-	$(BIN)/python benchmarks/speed/neck.py
+	$(BIN)/python -m benchmarks.speed.neck
 
 lint: install  ## ruff (rules and format) and spelling
 	$(BIN)/ruff check --output-format concise $(CODE)

@@ -6,8 +6,9 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 import torch
 from tabulate import tabulate
@@ -21,10 +22,13 @@ def describe_environment() -> dict[str, Any]:
     import torchvision
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True
+        ).stdout.strip()
 
     return {
-        "commit": git("rev-parse", "--short", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else ""),
+        "commit": git("rev-parse", "--short", "HEAD")
+        + ("+changes" if git("status", "--porcelain", "-uno") else ""),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "detectron2": detectron2.__version__,
@@ -39,7 +43,9 @@ def write_report(path: Path, result: Mapping[str, Any]) -> None:
     """Write ``result`` and the environment as JSON, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"environment": describe_environment(), **result}, indent=1) + "\n")
+    temporary.write_text(
+        json.dumps({"environment": describe_environment(), **result}, indent=1) + "\n"
+    )
     os.replace(temporary, path)
 
 

@@ -1,4 +1,4 @@
-"""The formulas behind the golden files: inputs, weight fill, and comparison (see tests/golden/README.md)."""
+"""The formulas behind the golden files: inputs, weight fill, and comparison."""
 
 import math
 
@@ -21,9 +21,11 @@ def canonical_name(name):
 
 
 def fill(module, entries):
-    """Set every tensor of ``module`` by the fill rule; fails unless names and shapes match ``entries`` exactly."""
+    """Set every tensor by the fill rule; names and shapes must match ``entries`` exactly."""
     state = {canonical_name(name): tensor for name, tensor in module.state_dict().items()}
-    assert {name: list(t.shape) for name, t in state.items()} == {name: shape for _, name, shape in entries}
+    assert {name: list(t.shape) for name, t in state.items()} == {
+        name: shape for _, name, shape in entries
+    }
     for k, name, _ in entries:
         tensor = state[name]
         if name.endswith("num_batches_tracked"):
@@ -49,5 +51,9 @@ def assert_close(actual, expected, what="", atol=1e-9, rtol=1e-7):
     """Compare a tensor with nested lists or a number."""
     expected = torch.as_tensor(expected, dtype=torch.float64)
     torch.testing.assert_close(
-        actual.detach().double().reshape(expected.shape), expected, atol=atol, rtol=rtol, msg=lambda m: f"{what}: {m}"
+        actual.detach().double().reshape(expected.shape),
+        expected,
+        atol=atol,
+        rtol=rtol,
+        msg=lambda m: f"{what}: {m}",
     )

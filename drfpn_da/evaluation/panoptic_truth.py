@@ -97,7 +97,7 @@ class PanopticTruth:
     def _compose(self, record: Record) -> TruthMap:
         labels = load_label_map(record["sem_seg_file_name"], dtype=np.int64)
         ids = np.full(labels.shape, VOID, dtype=np.int64)
-        segments = []
+        segments: list[Segment] = []
         for label in sorted(self._stuff & set(np.unique(labels).tolist())):
             segments.append(Segment(len(segments) + 1, (False, label)))
             ids[labels == label] = segments[-1].id

@@ -15,6 +15,8 @@ class PascalVOCEvaluator(PascalVOCDetectionEvaluator):
     ``AP50-voc07`` is the usual number of papers on VOC 2007, ``AP50-voc10`` that of VOC 2012.
     """
 
+    _is_2007: bool
+
     def evaluate(self) -> OrderedDict | None:
         """Return ``{"bbox": {metric: percent}}`` on the main process, None on the others."""
         own_year = self._is_2007

@@ -12,8 +12,9 @@ from torch import Tensor
 def conv3x3_to_few(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> Tensor:
     """3x3 convolution with padding 1, for one or two output channels.
 
-    On CPU the library's kernel wastes most of its width on so few outputs: there the nine taps are computed
-    as one pointwise convolution and added up by ``fold`` (about 4 times faster forward, 5 backward).
+    On CPU the library's kernel wastes most of its width on so few outputs: there the nine taps are
+    computed as one pointwise convolution and added up by ``fold`` (about 4 times faster forward, 5
+    backward).
 
     Args:
         x: (N, C, H, W).

@@ -22,8 +22,8 @@ def adaptive_average_matrix(size: int, bins: int) -> Tensor:
 def pool_adaptive_average(x: Tensor, bins: int) -> Tensor:
     """Average (N, C, H, W) over ``bins`` x ``bins`` adaptive cells, to (N, C, bins, bins).
 
-    While a graph is traced it is written as two matrix products, because the ONNX exporter refuses adaptive
-    pooling whose output size does not divide the input size.
+    While a graph is traced it is written as two matrix products, because the ONNX exporter refuses
+    adaptive pooling whose output size does not divide the input size.
     """
     if not torch.jit.is_tracing():
         return F.adaptive_avg_pool2d(x, bins)

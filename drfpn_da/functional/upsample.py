@@ -8,10 +8,11 @@ from torch import Tensor
 
 
 def add_upsampled(low: Tensor, high: Tensor) -> Tensor:
-    """Return ``low`` (N, C, H, W) plus ``high`` (N, C, ceil(H / 2), ceil(W / 2)) up-sampled to its size (nearest).
+    """Return ``low`` (N, C, H, W) plus ``high`` of half the size, up-sampled (nearest).
 
-    When the sizes are exactly double, the rows are doubled by broadcasting: the up-sampled map is never held,
-    and on CPU the sum is several times faster than ``interpolate``. The result is the same to the bit.
+    When the sizes are exactly double, the rows are doubled by broadcasting: the up-sampled map is
+    never held, and on CPU the sum is several times faster than ``interpolate``. The result is the
+    same to the bit.
     """
     batch, channels, height, width = high.shape
     doubled = tuple(low.shape) == (batch, channels, 2 * height, 2 * width)

@@ -1,4 +1,4 @@
-"""Warping a coarse feature map onto a finer grid by predicted offsets (DRFPN, arXiv 2012.01733, section 3.1)."""
+"""Warping a coarse feature map onto a finer grid by offsets (DRFPN, arXiv 2012.01733)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 def build_sampling_grid(offset: Tensor, align_grid: bool = True) -> Tensor:
     """Turn offsets into the normalised coordinates that ``grid_sample`` takes.
 
-    An offset of 1 moves the sample by ``1 / W`` (x) or ``1 / H`` (y) of the range [-1, 1]: half a cell of
-    the fine map, whatever the size of the coarse one.
+    An offset of 1 moves the sample by ``1 / W`` (x) or ``1 / H`` (y) of the range [-1, 1]: half a
+    cell of the fine map, whatever the size of the coarse one.
 
     Args:
         offset: (N, 2, H, W), channel 0 = x, channel 1 = y.
-        align_grid: True centres the grid on the cells, so that zero offsets resample without a shift.
-            False spans [-1, 1] from the first to the last cell, as the authors' code does, which pushes the
-            border half a cell out of the map.
+        align_grid: True centres the grid on the cells, so that zero offsets resample without a
+            shift. False spans [-1, 1] from the first to the last cell, as the authors' code does,
+            which pushes the border half a cell out of the map.
 
     Returns:
-        (N, H, W, 2) in float32, or float64 if ``offset`` is float64: half precision cannot address the
-        cells of a large map.
+        (N, H, W, 2) in float32, or float64 if ``offset`` is float64: half precision cannot address
+        the cells of a large map.
     """
     height, width = int(offset.shape[-2]), int(offset.shape[-1])
     dtype = torch.float64 if offset.dtype == torch.float64 else torch.float32
@@ -61,11 +61,15 @@ def offset_warp(
 def _sample(source: Tensor, grid: Tensor, padding_mode: str) -> Tensor:
     groups = _channel_groups(source)
     if groups == 1:
-        return F.grid_sample(source, grid, mode="bilinear", padding_mode=padding_mode, align_corners=False)
+        return F.grid_sample(
+            source, grid, mode="bilinear", padding_mode=padding_mode, align_corners=False
+        )
     batch, channels, height, width = source.shape
     folded = source.reshape(batch * groups, channels // groups, height, width)
     spread = grid[:, None].expand(-1, groups, -1, -1, -1).flatten(0, 1)
-    sampled = F.grid_sample(folded, spread, mode="bilinear", padding_mode=padding_mode, align_corners=False)
+    sampled = F.grid_sample(
+        folded, spread, mode="bilinear", padding_mode=padding_mode, align_corners=False
+    )
     return sampled.view(batch, channels, *sampled.shape[-2:])
 
 

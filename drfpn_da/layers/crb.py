@@ -15,14 +15,16 @@ _GATE_ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 class ChannelRefinementBlock(nn.Module):
     """Gate the channels of a coarse map by the globally averaged finer one.
 
-    ``out = ReLU(norm(conv3x3(x))) * act(gate_norm(conv1x1(mean(supervisor))))``, plus ``x`` if ``residual``.
+    ``out = ReLU(norm(conv3x3(x))) * act(gate_norm(conv1x1(mean(supervisor))))``, plus ``x`` if
+    ``residual``.
 
     Args:
         channels: channels of both maps and of the result.
         norm: norm after the 3x3 convolution.
-        gate_norm: norm after the 1x1 convolution. It sees one value per channel and image: batch norms fail
-            on a batch of one there.
-        gate_act: "sigmoid", or "relu" as the authors have it (unbounded, and zero for many channels).
+        gate_norm: norm after the 1x1 convolution. It sees one value per channel and image: batch
+            norms fail on a batch of one there.
+        gate_act: "sigmoid", or "relu" as the authors have it (unbounded, and zero for many
+            channels).
         residual: add ``x`` itself, which the paper's block replaces.
     """
 
@@ -39,17 +41,27 @@ class ChannelRefinementBlock(nn.Module):
             raise ValueError(f"CRB gate_act {gate_act!r} is none of {sorted(_GATE_ACTIVATIONS)}")
         self.residual = residual
         self.input = Conv2d(
-            channels, channels, 3, padding=1, bias=not norm, norm=build_norm(norm, channels, "CRB norm")
+            channels,
+            channels,
+            3,
+            padding=1,
+            bias=not norm,
+            norm=build_norm(norm, channels, "CRB norm"),
         )
         self.gate = Conv2d(
-            channels, channels, 1, bias=not gate_norm, norm=build_norm(gate_norm, channels, "CRB gate_norm")
+            channels,
+            channels,
+            1,
+            bias=not gate_norm,
+            norm=build_norm(gate_norm, channels, "CRB gate_norm"),
         )
         self.gate_act = _GATE_ACTIVATIONS[gate_act]()
 
     def init_identity(self) -> None:
         """Nearly close a sigmoid gate, so that with ``residual`` the block starts as a sum.
 
-        Not wholly, and not by zero weights, which would leave the ReLU before the gate without a gradient.
+        Not wholly, and not by zero weights, which would leave the ReLU before the gate without a
+        gradient.
         """
         if isinstance(self.gate_act, nn.Sigmoid) and self.gate.bias is not None:
             nn.init.constant_(self.gate.bias, _CLOSED_GATE)
@@ -67,8 +79,9 @@ class ChannelRefinementBlock(nn.Module):
         """
         if self.training and len(x) == 1 and isinstance(self.gate.norm, nn.BatchNorm2d):
             raise ValueError(
-                "the CRB gate norm is a BatchNorm, which cannot train on one image per process: set "
-                "MODEL.DRFPN.CRB.GATE_NORM to '' or 'GN' (MODEL.DRFPN.AUTHORS_COMPAT False), or raise SOLVER.IMS_PER_BATCH"
+                "the CRB gate norm is a BatchNorm, which cannot train on one image per process: "
+                "set MODEL.DRFPN.CRB.GATE_NORM to '' or 'GN' (and AUTHORS_COMPAT False), "
+                "or raise SOLVER.IMS_PER_BATCH"
             )
         gate = self.gate_act(self.gate(supervisor.mean((2, 3), keepdim=True)))
         refined = torch.relu(self.input(x))

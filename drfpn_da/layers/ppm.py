@@ -1,8 +1,8 @@
-"""Pyramid pooling module: the top of DRFPN (arXiv 2012.01733; pooling as in PSPNet, arXiv 1612.01105)."""
+"""Pyramid pooling: the top of DRFPN (arXiv 2012.01733), as in PSPNet (arXiv 1612.01105)."""
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from detectron2.layers import Conv2d
@@ -13,11 +13,12 @@ from .norm import build_norm
 
 
 class PyramidPooling(nn.Module):
-    """Reduce the channels, add context pooled at several sizes, and mix: (N, in, H, W) -> (N, out, H, W).
+    """Reduce channels and mix in pooled context: (N, in, H, W) -> (N, out, H, W).
 
     The definition is ``ReLU(bottleneck(concat(up(pool_1), ..., up(pool_k), reduced)))`` with 1x1
-    convolutions and nearest up-sampling. A 1x1 convolution commutes with nearest up-sampling, so each share
-    of the bottleneck is applied to the small pooled map, which costs 1 / (k + 1) and needs no concatenation.
+    convolutions and nearest up-sampling. A 1x1 convolution commutes with nearest up-sampling, so
+    each share of the bottleneck is applied to the small pooled map, which costs 1 / (k + 1) and
+    needs no concatenation.
 
     Args:
         in_channels: channels of the top bottom-up map.
@@ -48,18 +49,20 @@ class PyramidPooling(nn.Module):
         self.bottleneck = build(out_channels * (len(self.sizes) + 1), True)
 
     def init_identity(self) -> None:
-        """Let the bottleneck pass the reduced map on and ignore the pools, until training says otherwise."""
+        """Let the bottleneck pass the reduced map and ignore the pools, until it is trained."""
         nn.init.zeros_(self.bottleneck.weight)
         nn.init.dirac_(self.bottleneck.weight.data.chunk(len(self.sizes) + 1, dim=1)[-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map the top bottom-up feature (N, in_channels, H, W) to the top lateral, which is never negative."""
+        """Map (N, in_channels, H, W) to the top lateral, which is never negative."""
         reduced = self.reduce(x)
         *shares, own = self.bottleneck.weight.chunk(len(self.sizes) + 1, dim=1)
         mixed = F.conv2d(reduced, own, self.bottleneck.bias)
         for i, (size, share) in enumerate(zip(self.sizes, shares)):
             pooled = getattr(self, f"pool{i}")(pool_adaptive_average(reduced, size))
-            mixed = mixed + F.interpolate(F.conv2d(pooled, share), size=reduced.shape[-2:], mode="nearest")
+            mixed = mixed + F.interpolate(
+                F.conv2d(pooled, share), size=reduced.shape[-2:], mode="nearest"
+            )
         if self.bottleneck.norm is not None:
             mixed = self.bottleneck.norm(mixed)
         return F.relu(mixed)

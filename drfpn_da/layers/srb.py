@@ -15,8 +15,9 @@ _WEIGHT_ACTIVATIONS = {"none": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Ta
 class SpatialRefinementBlock(nn.Module):
     """Up-sample a coarse map twice: as it is, and warped by offsets learnt from both maps.
 
-    ``out = up(high) + weight * warp(high, offset)``. Offset and weight are predicted from the two reduced
-    maps; the coarse one is brought to the fine size by a transposed convolution, cropped if that side is odd.
+    ``out = up(high) + weight * warp(high, offset)``. Offset and weight are predicted from the two
+    reduced maps; the coarse one is brought to the fine size by a transposed convolution, cropped if
+    that side is odd.
 
     Args:
         channels: channels of both maps.
@@ -36,11 +37,15 @@ class SpatialRefinementBlock(nn.Module):
     ) -> None:
         super().__init__()
         if weight_act not in _WEIGHT_ACTIVATIONS:
-            raise ValueError(f"SRB weight_act {weight_act!r} is none of {sorted(_WEIGHT_ACTIVATIONS)}")
+            raise ValueError(
+                f"SRB weight_act {weight_act!r} is none of {sorted(_WEIGHT_ACTIVATIONS)}"
+            )
         if padding_mode not in ("border", "zeros"):
             raise ValueError(f"SRB padding_mode {padding_mode!r} is neither 'border' nor 'zeros'")
         if not 1 <= reduction <= channels:
-            raise ValueError(f"SRB reduction {reduction} must lie between 1 and the {channels} channels")
+            raise ValueError(
+                f"SRB reduction {reduction} must lie between 1 and the {channels} channels"
+            )
         inner = channels // reduction
         self.align_grid = align_grid
         self.padding_mode = padding_mode
@@ -73,7 +78,7 @@ class SpatialRefinementBlock(nn.Module):
         return conv3x3_to_few(both, self.offset.weight), self.weight_act(weight)
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        """Refine ``high`` (N, C, h, w) to the size of ``low`` (N, C, H, W), H in {2h - 1, 2h}, W likewise."""
+        """Refine ``high`` (N, C, h, w) to the size of ``low``: H in {2h - 1, 2h}, W likewise."""
         return self._add_warped(F.interpolate(high, size=low.shape[-2:], mode="nearest"), low, high)
 
     def merge(self, low: Tensor, high: Tensor) -> Tensor:

@@ -86,7 +86,11 @@ class Page:
             + "\n".join(self._parts)
             + "</body></html>\n"
         )
-        return save_new(path, lambda name: Path(name).write_text(text, encoding="utf-8") and None)
+
+        def write(name: str) -> None:
+            Path(name).write_text(text, encoding="utf-8")
+
+        return save_new(path, write)
 
     def _add(self, part: str) -> Page:
         self._parts.append(part)

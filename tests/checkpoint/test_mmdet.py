@@ -55,7 +55,9 @@ def authors_name(name, start, top):
     return f"neck.{module}.{level - shift - start}.conv.{rest}"
 
 
-@pytest.mark.parametrize("variant, start", [("resnet", 2), ("retinanet_resnet", 3), ("fcos_resnet", 3)])
+@pytest.mark.parametrize(
+    "variant, start", [("resnet", 2), ("retinanet_resnet", 3), ("fcos_resnet", 3)]
+)
 def test_every_tensor_of_body_and_neck_arrives(variant, start):
     cfg = get_cfg()
     add_drfpn_da_config(cfg)
@@ -70,11 +72,19 @@ def test_every_tensor_of_body_and_neck_arrives(variant, start):
     theirs["rpn_head.rpn_conv.weight"] = torch.zeros(1)  # heads are left out
     converted = convert_mmdet_drfpn(theirs, start_stage=start)
     assert converted.keys() == {f"backbone.{name}" for name in state}
-    assert all(converted[f"backbone.{name}"] is t or torch.equal(converted[f"backbone.{name}"], t) for name, t in state.items())
+    assert all(
+        converted[f"backbone.{name}"] is t or torch.equal(converted[f"backbone.{name}"], t)
+        for name, t in state.items()
+    )
 
 
 def test_foreign_checkpoints_are_refused():
     with pytest.raises(ValueError, match="not a DRFPN checkpoint"):
         convert_mmdet_drfpn({"neck.convs.0.weight": torch.zeros(1)})
     with pytest.raises(ValueError, match=r"neck\.gate_list"):
-        convert_mmdet_drfpn({"neck.lateral_convs.0.conv.weight": torch.zeros(1), "neck.gate_list.0.x": torch.zeros(1)})
+        convert_mmdet_drfpn(
+            {
+                "neck.lateral_convs.0.conv.weight": torch.zeros(1),
+                "neck.gate_list.0.x": torch.zeros(1),
+            }
+        )

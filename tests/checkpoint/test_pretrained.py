@@ -28,7 +28,11 @@ def test_without_package_or_network_the_cure_is_named(monkeypatch, tmp_path):
 
     monkeypatch.setenv("DRFPN_DA_CACHE", str(tmp_path))
     monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(type(pretrained.MobileNet_V2_Weights.IMAGENET1K_V1), "get_state_dict", lambda *a, **k: offline())
+    monkeypatch.setattr(
+        type(pretrained.MobileNet_V2_Weights.IMAGENET1K_V1),
+        "get_state_dict",
+        lambda *a, **k: offline(),
+    )
     with pytest.raises(FileNotFoundError, match=r"drfpn_da\[pretrained\]"):
         PathManager.get_local_path("drfpn-da://mobilenet_v2")
     assert not list(tmp_path.rglob("*.pkl"))
@@ -49,5 +53,7 @@ def test_weights_load_into_a_body_below_any_prefix(monkeypatch, tmp_path):
     with torch.no_grad():
         actual = model.bottom_up(x)
         for name, last in {"res2": 3, "res3": 6, "res4": 13, "res5": 17}.items():
-            torch.testing.assert_close(actual[name], reference.features[: last + 1](x), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(
+                actual[name], reference.features[: last + 1](x), atol=1e-4, rtol=1e-4
+            )
     assert any(isinstance(m, FrozenBatchNorm2d) for m in model.bottom_up.modules())

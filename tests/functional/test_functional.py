@@ -11,7 +11,11 @@ from drfpn_da.functional import add_upsampled, conv3x3_to_few
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_add_upsampled_is_interpolation_to_the_bit(size, layout):
     low = torch.randn(2, 3, *size).to(memory_format=layout).requires_grad_()
-    high = torch.randn(2, 3, (size[0] + 1) // 2, (size[1] + 1) // 2).to(memory_format=layout).requires_grad_()
+    high = (
+        torch.randn(2, 3, (size[0] + 1) // 2, (size[1] + 1) // 2)
+        .to(memory_format=layout)
+        .requires_grad_()
+    )
     expected = low + F.interpolate(high, size=size, mode="nearest")
     actual = add_upsampled(low, high)
     assert torch.equal(actual, expected)
@@ -32,7 +36,8 @@ def test_conv3x3_to_few_is_a_convolution(outputs, bias):
     actual, expected = conv3x3_to_few(x, weight, offset), F.conv2d(x, weight, offset, padding=1)
     torch.testing.assert_close(actual, expected)
     for a, b in zip(
-        torch.autograd.grad(actual.square().sum(), inputs), torch.autograd.grad(expected.square().sum(), inputs)
+        torch.autograd.grad(actual.square().sum(), inputs),
+        torch.autograd.grad(expected.square().sum(), inputs),
     ):
         torch.testing.assert_close(a, b)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Every kind of detector on DRFPN: trains, survives pictures without objects, saves and loads, predicts."""
+"""Every kind of detector on DRFPN: trains, saves, loads, predicts, takes empty pictures."""
 
 import pytest
 import torch

@@ -21,7 +21,9 @@ def config(body, **options):
     cfg.MODEL.FPN.IN_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.FPN.OUT_CHANNELS = 32
-    cfg.merge_from_list([x for key, value in options.items() for x in (key.replace("__", "."), value)])
+    cfg.merge_from_list(
+        [x for key, value in options.items() for x in (key.replace("__", "."), value)]
+    )
     return cfg
 
 
@@ -37,10 +39,15 @@ def check_levels(model, size=(64, 96), levels=("p2", "p3", "p4", "p5", "p6")):
 
 @pytest.mark.parametrize("body", ["build_resnet_backbone", "build_mobilenetv2_backbone"])
 def test_registered_bodies(body):
-    check_levels(build_backbone(config(body, MODEL__RESNETS__DEPTH=18, MODEL__RESNETS__RES2_OUT_CHANNELS=64)))
+    check_levels(
+        build_backbone(config(body, MODEL__RESNETS__DEPTH=18, MODEL__RESNETS__RES2_OUT_CHANNELS=64))
+    )
 
 
-@pytest.mark.parametrize("top, last", [("p6p7_on_input", "p7"), ("p6p7_on_output", "p7"), ("none", "p5"), ("maxpool", "p6")])
+@pytest.mark.parametrize(
+    "top, last",
+    [("p6p7_on_input", "p7"), ("p6p7_on_output", "p7"), ("none", "p5"), ("maxpool", "p6")],
+)
 def test_top_blocks(top, last):
     cfg = config("build_mobilenetv2_backbone", MODEL__DRFPN__TOP_BLOCK=top)
     assert list(build_backbone(cfg).output_shape())[-1] == last
@@ -93,15 +100,25 @@ def test_detectron2_swin():
 
 
 def test_detectron2_vit_through_its_simple_pyramid():
-    vit = ViT(img_size=64, patch_size=16, embed_dim=32, depth=1, num_heads=2, out_feature="last_feat")
-    body = SimpleFeaturePyramid(vit, "last_feat", 32, (4.0, 2.0, 1.0, 0.5), norm="LN", square_pad=64)
+    vit = ViT(
+        img_size=64, patch_size=16, embed_dim=32, depth=1, num_heads=2, out_feature="last_feat"
+    )
+    body = SimpleFeaturePyramid(
+        vit, "last_feat", 32, (4.0, 2.0, 1.0, 0.5), norm="LN", square_pad=64
+    )
     model = DRFPN(body, ["p2", "p3", "p4", "p5"], 32)
     check_levels(model, (64, 64), ("p2", "p3", "p4", "p5"))
-    assert model.padding_constraints["square_size"] == 64  # what the ViT asks for reaches the detector
+    assert (
+        model.padding_constraints["square_size"] == 64
+    )  # what the ViT asks for reaches the detector
 
 
 def test_mobilenet_trains_or_freezes_its_statistics():
-    for norm, kind in (("FrozenBN", FrozenBatchNorm2d), ("BN", nn.BatchNorm2d), ("SyncBN", nn.SyncBatchNorm)):
+    for norm, kind in (
+        ("FrozenBN", FrozenBatchNorm2d),
+        ("BN", nn.BatchNorm2d),
+        ("SyncBN", nn.SyncBatchNorm),
+    ):
         norms = [m for m in MobileNetV2(norm=norm).modules() if type(m) is kind]
         assert len(norms) == 51
     assert set(MobileNetV2(["res4"]).output_shape()) == {"res4"}

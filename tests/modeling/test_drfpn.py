@@ -11,7 +11,7 @@ from torch import nn
 
 from drfpn_da.functional import adaptive_average_matrix, offset_warp
 from drfpn_da.layers import ChannelRefinementBlock, PyramidPooling, SpatialRefinementBlock
-from drfpn_da.modeling import DRFPN, DRFPNNeck, LastLevelP6P7
+from drfpn_da.modeling import DRFPN, LastLevelP6P7
 
 OFF = {"ppm": None, "srb": None, "crb": None}
 
@@ -21,7 +21,10 @@ class Body(Backbone):
 
     def __init__(self, channels=(8, 12, 16, 20), strides=(4, 8, 16, 32)):
         super().__init__()
-        self.shapes = {f"res{i + 2}": ShapeSpec(channels=c, stride=s) for i, (c, s) in enumerate(zip(channels, strides))}
+        self.shapes = {
+            f"res{i + 2}": ShapeSpec(channels=c, stride=s)
+            for i, (c, s) in enumerate(zip(channels, strides))
+        }
         self.convs = nn.ModuleList(nn.Conv2d(3, c, 1) for c in channels)
 
     def forward(self, x):
@@ -66,7 +69,7 @@ def test_everything_off_is_detectron2_fpn_bit_for_bit(norm, fuse_type, top):
 
 
 def test_bottom_up_path_alone_is_pafpn():
-    """PAFPN by its definition: N(l+1) = P(l+1) + strided conv(N(l)), then a 3x3 convolution (1803.01534)."""
+    """PAFPN by its definition (1803.01534): N(l+1) = P(l+1) + strided conv(N(l))."""
     ours = build(**OFF)
     plain = build(bottom_up_path=False, **OFF)
     plain.load_state_dict(ours.state_dict(), strict=False)
@@ -78,13 +81,15 @@ def test_bottom_up_path_alone_is_pafpn():
     for level in (3, 4, 5):
         weight, bias = state[f"downsample{level}.weight"], state[f"downsample{level}.bias"]
         previous = F.conv2d(previous, weight, bias, stride=2, padding=1) + p[f"p{level}"]
-        expected = F.conv2d(previous, state[f"pa_output{level}.weight"], state[f"pa_output{level}.bias"], padding=1)
+        expected = F.conv2d(
+            previous, state[f"pa_output{level}.weight"], state[f"pa_output{level}.bias"], padding=1
+        )
         assert torch.equal(n[f"p{level}"], expected)
     assert torch.equal(n["p6"], n["p5"][:, :, ::2, ::2])
 
 
 def test_training_starts_from_an_fpn():
-    """All refinements on, the pyramid equals FPN's but for the ReLU of the top lateral and the nearly closed gates."""
+    """All on, it equals FPN but for the ReLU on top and the nearly closed gates."""
     model, plain = build(), build(bottom_up_path=False, **OFF)
     plain.load_state_dict(model.state_dict(), strict=False)
     for name in ("weight", "bias"):
@@ -100,8 +105,20 @@ def test_training_starts_from_an_fpn():
     learning = {name for name, p in model.named_parameters() if p.grad.abs().sum() > 0}
     silent = {name.split(".", 1)[1] for name in dict(model.named_parameters()).keys() - learning}
     # What feeds only the zeroed predictors learns from the second step on.
-    assert silent <= {f"{part}.weight" for part in ("offset", "reduce_low", "reduce_high", "deconv", "weight_reduce",
-        "pool0", "pool1", "pool2", "pool3")} | {"deconv.bias"}
+    assert silent <= {
+        f"{part}.weight"
+        for part in (
+            "offset",
+            "reduce_low",
+            "reduce_high",
+            "deconv",
+            "weight_reduce",
+            "pool0",
+            "pool1",
+            "pool2",
+            "pool3",
+        )
+    } | {"deconv.bias"}
 
 
 def test_srb_starts_as_plain_upsampling_and_its_predictors_learn():
@@ -113,7 +130,9 @@ def test_srb_starts_as_plain_upsampling_and_its_predictors_learn():
     for name, y in plain(x).items():
         torch.testing.assert_close(outputs[name], y, rtol=0, atol=0)
     optimizer = torch.optim.SGD(neck.parameters(), lr=1e-3)
-    for _ in range(2):  # the weight moves first; the offset has a gradient once the weight is not zero
+    for _ in range(
+        2
+    ):  # the weight moves first; the offset has a gradient once the weight is not zero
         optimizer.zero_grad()
         sum(y.square().mean() for y in neck(x).values()).backward()
         optimizer.step()
@@ -121,7 +140,9 @@ def test_srb_starts_as_plain_upsampling_and_its_predictors_learn():
     assert neck.srb2.offset.weight.abs().sum() > 0
 
 
-@pytest.mark.parametrize("align_grid, padding", [(True, "border"), (True, "zeros"), (False, "border")])
+@pytest.mark.parametrize(
+    "align_grid, padding", [(True, "border"), (True, "zeros"), (False, "border")]
+)
 def test_zero_offset_keeps_constants_unless_the_grid_leaves_the_map(align_grid, padding):
     warped = offset_warp(torch.ones(1, 2, 3, 5), torch.zeros(1, 2, 6, 9), align_grid, padding)
     inner = warped[:, :, 1:-1, 1:-1]
@@ -164,7 +185,9 @@ def test_odd_sizes_give_every_level_its_own_size(size, compat):
     model = build(64, authors_compat=compat).eval()
     x = torch.randn(1, 3, *size)
     shapes = {name: tuple(y.shape[-2:]) for name, y in model(x).items()}
-    expected = {name.replace("res", "p"): tuple(y.shape[-2:]) for name, y in model.bottom_up(x).items()}
+    expected = {
+        name.replace("res", "p"): tuple(y.shape[-2:]) for name, y in model.bottom_up(x).items()
+    }
     expected["p6"] = tuple((n + 1) // 2 for n in expected["p5"])
     assert shapes == expected
 
@@ -211,7 +234,10 @@ def test_autocast_stays_close_to_float32(dtype):
 def test_pool_matrix_is_adaptive_pooling():
     x = torch.randn(2, 3, 7, 5).double()
     for bins in (1, 2, 3, 6):
-        rows, columns = adaptive_average_matrix(7, bins).double(), adaptive_average_matrix(5, bins).double()
+        rows, columns = (
+            adaptive_average_matrix(7, bins).double(),
+            adaptive_average_matrix(5, bins).double(),
+        )
         expected = F.adaptive_avg_pool2d(x, bins)
         torch.testing.assert_close(rows @ x @ columns.T, expected, atol=1e-6, rtol=1e-6)
 
@@ -259,10 +285,19 @@ def test_impossible_options_are_refused_by_name(options, message):
 
 def test_crb_by_its_definition():
     """Every option of the block against the formula in its docstring."""
-    supervisor, x, down = torch.randn(2, 32, 6, 8), torch.randn(2, 32, 3, 4), torch.randn(2, 32, 3, 4)
+    supervisor, x, down = (
+        torch.randn(2, 32, 6, 8),
+        torch.randn(2, 32, 3, 4),
+        torch.randn(2, 32, 3, 4),
+    )
     for act, residual in (("sigmoid", True), ("relu", False)):
         block = ChannelRefinementBlock(32, gate_act=act, residual=residual)
-        y = F.group_norm(F.conv2d(x, block.input.weight, padding=1), 32, block.input.norm.weight, block.input.norm.bias)
+        y = F.group_norm(
+            F.conv2d(x, block.input.weight, padding=1),
+            32,
+            block.input.norm.weight,
+            block.input.norm.bias,
+        )
         mean = supervisor.flatten(2).mean(2)
         gate = mean @ block.gate.weight[:, :, 0, 0].T + block.gate.bias
         gate = torch.sigmoid(gate) if act == "sigmoid" else gate.clamp(min=0)
@@ -282,7 +317,7 @@ def test_srb_by_its_definition_on_odd_sizes():
 
 
 def test_pyramid_pooling_by_its_definition():
-    """Up-sample every pool, concatenate, then one 1x1 convolution over all: the form of the paper."""
+    """The form of the paper: up-sample every pool, concatenate, one 1x1 convolution."""
     block, x = PyramidPooling(8, 32, norm="GN"), torch.randn(2, 8, 7, 5)
     reduced = block.reduce(x)
     maps = [

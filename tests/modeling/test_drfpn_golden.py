@@ -21,11 +21,15 @@ VARIANTS = ("rcnn", "retinanet", "fcos")
 def build_neck(variant, channels, out_channels, **options):
     """The neck of one published variant over maps C2.. of the given channels."""
     levels = range(2, 6) if variant == "rcnn" else range(3, 6)
-    shapes = {f"res{level}": ShapeSpec(channels=channels[level], stride=2**level) for level in levels}
+    shapes = {
+        f"res{level}": ShapeSpec(channels=channels[level], stride=2**level) for level in levels
+    }
     if variant == "rcnn":
         top = LastLevelMaxPool()
     elif variant == "retinanet":
-        top = LastLevelP6P7(channels[5], out_channels, "res5", relu=not options.get("authors_compat", False))
+        top = LastLevelP6P7(
+            channels[5], out_channels, "res5", relu=not options.get("authors_compat", False)
+        )
     else:
         top = LastLevelP6P7(out_channels, out_channels, "p5")
     return DRFPNNeck(shapes, list(shapes), out_channels, top_block=top, **options)
@@ -48,7 +52,8 @@ def test_neck_matches_the_published_implementation(variant, mode):
             tensor.mul_(20)
     neck.train(mode == "train")
     inputs = {
-        level: wave(GOLDEN["input"]["shapes"][level], int(level[1])).requires_grad_() for level in golden["levels_used"]
+        level: wave(GOLDEN["input"]["shapes"][level], int(level[1])).requires_grad_()
+        for level in golden["levels_used"]
     }
     outputs = neck({f"res{level[1]}": x for level, x in inputs.items()})
     loss = sum(cosine_sum(x) for x in outputs.values())
@@ -132,7 +137,9 @@ def test_pyramid_pooling(size):
 @pytest.mark.parametrize("source, offset", [("ones", "zero"), ("wave", "zero"), ("wave", "wave")])
 def test_warp_with_the_authors_grid(source, offset):
     high = torch.ones(1, 1, 3, 4).double() if source == "ones" else wave((1, 1, 3, 4), 1, 0.7)
-    moved = torch.zeros(1, 2, 6, 8).double() if offset == "zero" else 2 * wave((1, 2, 6, 8), 0.5, 0.9)
+    moved = (
+        torch.zeros(1, 2, 6, 8).double() if offset == "zero" else 2 * wave((1, 2, 6, 8), 0.5, 0.9)
+    )
     warped = offset_warp(high, moved, align_grid=False, padding_mode="zeros")
     assert_close(warped, GOLDEN["warp"][f"{source}_{offset}_offset"])
 

@@ -1,4 +1,4 @@
-"""Shared by the lazy configs: DRFPN in place of FPN, data, optimiser and schedule of the authors."""
+"""Shared by the lazy configs: DRFPN in place of FPN, and the authors' schedule."""
 
 from detectron2.config import LazyCall as L
 from detectron2.model_zoo import get_config
@@ -23,7 +23,9 @@ def build_recipe(lr, data="coco"):
     optimizer = get_config("common/optim.py").SGD
     optimizer.lr = lr
     lr_multiplier = L(WarmupParamScheduler)(
-        scheduler=L(MultiStepParamScheduler)(values=[1.0, 0.1, 0.01], milestones=[39089, 53747, ITERATIONS]),
+        scheduler=L(MultiStepParamScheduler)(
+            values=[1.0, 0.1, 0.01], milestones=[39089, 53747, ITERATIONS]
+        ),
         warmup_length=500 / ITERATIONS,
         warmup_factor=0.001,
     )

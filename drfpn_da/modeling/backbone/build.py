@@ -15,7 +15,7 @@ from .drfpn import DRFPN, LastLevelP6P7
 
 
 def get_drfpn_arguments(cfg: CfgNode) -> dict[str, Any]:
-    """Translate ``MODEL.DRFPN`` (and ``MODEL.FPN`` where it is left empty) into arguments of DRFPN."""
+    """Translate ``MODEL.DRFPN``, and ``MODEL.FPN`` where it is empty, into arguments."""
     node = cfg.MODEL.DRFPN
 
     def options(block: CfgNode) -> Optional[dict[str, Any]]:
@@ -68,14 +68,14 @@ def _build_top_block(
 
 @BACKBONE_REGISTRY.register()
 def build_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> DRFPN:
-    """DRFPN over the registered backbone ``MODEL.DRFPN.BODY``, topped by ``MODEL.DRFPN.TOP_BLOCK``."""
+    """DRFPN over the backbone ``MODEL.DRFPN.BODY``, topped by ``MODEL.DRFPN.TOP_BLOCK``."""
     node = cfg.MODEL.DRFPN
     return _build(cfg, input_shape, node.BODY, node.TOP_BLOCK, node.TOP_RELU)
 
 
 @BACKBONE_REGISTRY.register()
 def build_resnet_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> DRFPN:
-    """DRFPN over ResNet with a max-pooled top level: Faster, Mask and Cascade R-CNN, PanopticFPN."""
+    """DRFPN over ResNet with a max-pooled top level, for R-CNN and PanopticFPN."""
     return _build(cfg, input_shape, "build_resnet_backbone", "maxpool", True)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 import torch.nn.functional as F
 from detectron2.layers import Conv2d, ShapeSpec
@@ -23,25 +24,27 @@ AUTHORS_CRB = {"norm": "BN", "gate_norm": "BN", "gate_act": "relu", "residual": 
 class DRFPNNeck(nn.Module):
     """Turn bottom-up feature maps into a pyramid whose levels refine each other.
 
-    Top-down, each coarse map is refined by a :class:`SpatialRefinementBlock` before it is added to the finer
-    lateral; bottom-up (as in PAFPN, arXiv 1803.01534), each level is refined by a
-    :class:`ChannelRefinementBlock` under the finer one. The top lateral is a :class:`PyramidPooling`.
-    With all four parts off it is detectron2's FPN, output for output and name for name; with the bottom-up
-    path alone it is PAFPN.
+    Top-down, each coarse map is refined by a :class:`SpatialRefinementBlock` before it is added to
+    the finer lateral; bottom-up (as in PAFPN, arXiv 1803.01534), each level is refined by a
+    :class:`ChannelRefinementBlock` under the finer one. The top lateral is a
+    :class:`PyramidPooling`. With all four parts off it is detectron2's FPN, output for output and
+    name for name; with the bottom-up path alone it is PAFPN.
 
     Args:
         input_shape: channels and stride of every feature in ``in_features``.
         in_features: names from high to low resolution, each of twice the stride of the one before.
         out_channels: channels of every level.
         norm: norm of the lateral, output, downsample and pa_output convolutions.
-        top_block: module with ``num_levels`` and ``in_feature`` (the name of a level or of an input) that
-            adds levels on top, as in detectron2's FPN.
+        top_block: module with ``num_levels`` and ``in_feature`` (the name of a level or of an
+            input) that adds levels on top, as in detectron2's FPN.
         fuse_type: "sum" or "avg" of lateral and top-down maps.
         ppm, srb, crb: keyword arguments of the three blocks; None switches a block off.
         bottom_up_path: add the bottom-up path. The CRB needs it.
-        init: "identity" lets every refinement start as what FPN does in its place, so that training starts from
-            an FPN; "c2_xavier" (detectron2's) and "xavier" (the authors') start all convolutions at random.
-        authors_compat: restore the authors' choices (``AUTHORS_SRB``, ``AUTHORS_CRB``, init "xavier").
+        init: "identity" lets every refinement start as what FPN does in its place, so that training
+            starts from an FPN; "c2_xavier" (detectron2's) and "xavier" (the authors') start all
+            convolutions at random.
+        authors_compat: restore the authors' choices (``AUTHORS_SRB``, ``AUTHORS_CRB``, init
+            "xavier").
 
     Raises:
         ValueError: strides that do not double, or options that contradict each other.
@@ -56,9 +59,9 @@ class DRFPNNeck(nn.Module):
         top_block: Optional[nn.Module] = None,
         fuse_type: str = "sum",
         *,
-        ppm: Optional[Mapping[str, Any]] = {},  # noqa: B006 (never changed)
-        srb: Optional[Mapping[str, Any]] = {},  # noqa: B006
-        crb: Optional[Mapping[str, Any]] = {},  # noqa: B006
+        ppm: Optional[Mapping[str, Any]] = {},
+        srb: Optional[Mapping[str, Any]] = {},
+        crb: Optional[Mapping[str, Any]] = {},
         bottom_up_path: bool = True,
         init: str = "identity",
         authors_compat: bool = False,
@@ -84,7 +87,13 @@ class DRFPNNeck(nn.Module):
             layer = build_norm(norm, out_channels, "MODEL.DRFPN.NORM")
             bias = layer is None
             return Conv2d(
-                channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias, norm=layer
+                channels,
+                out_channels,
+                kernel,
+                stride=stride,
+                padding=kernel // 2,
+                bias=bias,
+                norm=layer,
             )
 
         top = self.stages[-1]
@@ -129,7 +138,7 @@ class DRFPNNeck(nn.Module):
                 nn.init.dirac_(module.weight)
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Map bottom-up features, each (N, C_l, H_l, W_l), to levels ``p<l>``, each (N, out_channels, H_l, W_l).
+        """Map bottom-up features (N, C_l, H_l, W_l) to ``{"p<l>": (N, out_channels, H_l, W_l)}``.
 
         Sizes may be odd: a level is ceil(half) of the finer one.
         """
@@ -162,7 +171,9 @@ class DRFPNNeck(nn.Module):
         for stage, x in zip(self.stages[1:], levels[1:]):
             finer = refined[-1]
             down = getattr(self, f"downsample{stage}")(finer)
-            refined.append(getattr(self, f"crb{stage}")(finer, x, down) if self._has_crb else down + x)
+            refined.append(
+                getattr(self, f"crb{stage}")(finer, x, down) if self._has_crb else down + x
+            )
         outputs = [getattr(self, f"pa_output{s}")(x) for s, x in zip(self.stages[1:], refined[1:])]
         return [refined[0], *outputs]
 
@@ -170,12 +181,13 @@ class DRFPNNeck(nn.Module):
 class DRFPN(DRFPNNeck, Backbone):
     """A bottom-up network with a :class:`DRFPNNeck` on it; drop-in for ``detectron2.modeling.FPN``.
 
-    Takes every argument of ``FPN`` and those of the neck, so a LazyConfig only swaps ``_target_``. Parameters
-    are named as in FPN (``bottom_up``, ``fpn_lateral<l>``, ``fpn_output<l>``, ``top_block``), so FPN
-    checkpoints load into what the two share.
+    Takes every argument of ``FPN`` and those of the neck, so a LazyConfig only swaps ``_target_``.
+    Parameters are named as in FPN (``bottom_up``, ``fpn_lateral<l>``, ``fpn_output<l>``,
+    ``top_block``), so FPN checkpoints load into what the two share.
 
     Args:
-        bottom_up: any detectron2 backbone: ResNet, Swin, SimpleFeaturePyramid over ViT, timm, MobileNetV2.
+        bottom_up: any detectron2 backbone: ResNet, Swin, SimpleFeaturePyramid over ViT, timm,
+            MobileNetV2.
         square_pad: if > 0, images must be padded to this square size.
         in_features, out_channels, norm, top_block, fuse_type, **refinement: see :class:`DRFPNNeck`.
     """
@@ -192,13 +204,17 @@ class DRFPN(DRFPNNeck, Backbone):
         **refinement: Any,
     ) -> None:
         shapes = bottom_up.output_shape()
-        super().__init__(shapes, in_features, out_channels, norm, top_block, fuse_type, **refinement)
+        super().__init__(
+            shapes, in_features, out_channels, norm, top_block, fuse_type, **refinement
+        )
         self.bottom_up = bottom_up
         self._square_pad = square_pad
         self._out_features = list(self.out_strides)
         self._out_feature_strides = dict(self.out_strides)
-        self._out_feature_channels = {name: out_channels for name in self._out_features}
-        self._size_divisibility = max(2 ** self.stages[-1], getattr(bottom_up, "size_divisibility", 0))
+        self._out_feature_channels = dict.fromkeys(self._out_features, out_channels)
+        self._size_divisibility = max(
+            2 ** self.stages[-1], getattr(bottom_up, "size_divisibility", 0)
+        )
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map images (N, 3, H, W) to ``{"p2": (N, out_channels, H / 4, W / 4), ...}``."""
@@ -218,7 +234,7 @@ class DRFPN(DRFPNNeck, Backbone):
 
 
 class LastLevelP6P7(_LastLevelP6P7):
-    """detectron2's P6 and P7, where the ReLU between them can be left out (the authors' RetinaNet)."""
+    """P6 and P7, where the ReLU between them can be left out (the authors' RetinaNet)."""
 
     def __init__(
         self, in_channels: int, out_channels: int, in_feature: str = "res5", relu: bool = True
@@ -258,12 +274,16 @@ def _check_strides(input_shape: Mapping[str, ShapeSpec], in_features: Sequence[s
     known = {name: shape.stride for name, shape in input_shape.items()}
     missing = [f for f in in_features if f not in known]
     if missing or not in_features:
-        raise ValueError(f"MODEL.DRFPN.IN_FEATURES {list(in_features)}: the bottom-up network gives {known}")
+        raise ValueError(
+            f"MODEL.DRFPN.IN_FEATURES {list(in_features)}: the bottom-up network gives {known}"
+        )
     strides = [known[f] for f in in_features]
-    consecutive = all(b == 2 * a for a, b in zip(strides, strides[1:])) and math.log2(strides[0]).is_integer()
+    consecutive = (
+        all(b == 2 * a for a, b in zip(strides, strides[1:])) and math.log2(strides[0]).is_integer()
+    )
     if not consecutive:
         raise ValueError(
-            f"MODEL.DRFPN.IN_FEATURES {list(in_features)} have strides {strides}; each must be twice the one "
-            f"before (the bottom-up network gives {known})"
+            f"MODEL.DRFPN.IN_FEATURES {list(in_features)} have strides {strides}; "
+            f"each must be twice the one before (the bottom-up network gives {known})"
         )
     return strides

@@ -1,8 +1,8 @@
-"""MobileNetV2 (Sandler et al., arXiv 1801.04381) as a detectron2 bottom-up network: a small pretrained body."""
+"""MobileNetV2 (Sandler et al., arXiv 1801.04381) as a small pretrained body."""
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
@@ -16,7 +16,7 @@ _STAGES = {"res2": (3, 24, 4), "res3": (6, 32, 8), "res4": (13, 96, 16), "res5":
 
 
 class MobileNetV2(Backbone):
-    """torchvision's MobileNetV2 without its classifier; parameters are named ``features.<i>...`` as there.
+    """MobileNetV2 of torchvision without its classifier, parameters named as there.
 
     Args:
         out_features: names among "res2", "res3", "res4", "res5" (strides 4, 8, 16, 32).
@@ -27,11 +27,15 @@ class MobileNetV2(Backbone):
     """
 
     @configurable
-    def __init__(self, out_features: Sequence[str] = tuple(_STAGES), norm: str = "FrozenBN") -> None:
+    def __init__(
+        self, out_features: Sequence[str] = tuple(_STAGES), norm: str = "FrozenBN"
+    ) -> None:
         super().__init__()
         unknown = [f for f in out_features if f not in _STAGES]
         if unknown or not out_features:
-            raise ValueError(f"MODEL.MOBILENETV2.OUT_FEATURES {list(out_features)}: known are {list(_STAGES)}")
+            raise ValueError(
+                f"MODEL.MOBILENETV2.OUT_FEATURES {list(out_features)}: known are {list(_STAGES)}"
+            )
         if norm not in ("FrozenBN", "BN", "SyncBN"):
             raise ValueError(f"MODEL.MOBILENETV2.NORM {norm!r}: use 'FrozenBN', 'BN' or 'SyncBN'")
         last = max(_STAGES[f][0] for f in out_features)
@@ -48,7 +52,10 @@ class MobileNetV2(Backbone):
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         """Read ``MODEL.MOBILENETV2``."""
-        return {"out_features": cfg.MODEL.MOBILENETV2.OUT_FEATURES, "norm": cfg.MODEL.MOBILENETV2.NORM}
+        return {
+            "out_features": cfg.MODEL.MOBILENETV2.OUT_FEATURES,
+            "norm": cfg.MODEL.MOBILENETV2.NORM,
+        }
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map RGB images (N, 3, H, W) to ``{"res2": (N, 24, H / 4, W / 4), ...}``."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
@@ -13,10 +14,10 @@ from torch import Tensor, nn
 
 
 class TimmBackbone(Backbone):
-    """A timm model with ``features_only=True``, whose maps are named by stride: res2 = 4 ... res5 = 32.
+    """A timm model whose maps are named by stride: res2 = 4 ... res5 = 32.
 
-    Parameters are named ``model.<timm's name>``. Models that lay their maps out as (N, H, W, C), such as
-    Swin, are transposed.
+    Parameters are named ``model.<timm's name>``. Models that lay their maps out as (N, H, W, C),
+    such as Swin, are transposed.
 
     Args:
         name: timm's model name.
@@ -43,7 +44,9 @@ class TimmBackbone(Backbone):
         try:
             import timm
         except ImportError as error:
-            raise ImportError("build_timm_backbone needs timm: pip install 'drfpn_da[timm]'") from error
+            raise ImportError(
+                "build_timm_backbone needs timm: pip install 'drfpn_da[timm]'"
+            ) from error
         if not timm.is_model(name):
             near = difflib.get_close_matches(name, timm.list_models(), n=3)
             raise ValueError(f"MODEL.TIMM.NAME {name!r} is no timm model; near ones: {near}")
@@ -55,7 +58,9 @@ class TimmBackbone(Backbone):
         }
         missing = [f for f in out_features if f not in by_name]
         if missing or not out_features:
-            raise ValueError(f"MODEL.TIMM.OUT_FEATURES {list(out_features)}: {name} gives {sorted(by_name)}")
+            raise ValueError(
+                f"MODEL.TIMM.OUT_FEATURES {list(out_features)}: {name} gives {sorted(by_name)}"
+            )
         self.model = FrozenBatchNorm2d.convert_frozen_batchnorm(model) if freeze_bn else model
         self._channels_last = getattr(model, "output_fmt", None) == "NHWC"
         self._index = {f: by_name[f][0] for f in out_features}
@@ -79,7 +84,9 @@ class TimmBackbone(Backbone):
         maps = self.model(x)
         outputs = {name: maps[index] for name, index in self._index.items()}
         if self._channels_last:
-            outputs = {name: value.permute(0, 3, 1, 2).contiguous() for name, value in outputs.items()}
+            outputs = {
+                name: value.permute(0, 3, 1, 2).contiguous() for name, value in outputs.items()
+            }
         return outputs
 
 

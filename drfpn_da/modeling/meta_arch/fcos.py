@@ -1,4 +1,4 @@
-"""FCOS (Tian et al., arXiv 1904.01355) from YAML: detectron2 has the class, but only for LazyConfig."""
+"""FCOS (Tian et al., arXiv 1904.01355) from YAML: detectron2 has it for LazyConfig."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detectron2.modeling.meta_arch.fcos import FCOSHead
 
 
 class FCOS(_FCOS):
-    """detectron2's FCOS, built from ``MODEL.FCOS`` or from explicit arguments; the parameters keep their names.
+    """FCOS of detectron2, built from ``MODEL.FCOS`` or explicit arguments; same parameters.
 
     As in detectron2, P6 and P7 should be made from P5 (``TOP_BLOCK: p6p7_on_output``).
     """
@@ -32,7 +32,9 @@ class FCOS(_FCOS):
         shapes = backbone.output_shape()
         missing = [f for f in node.IN_FEATURES if f not in shapes]
         if missing:
-            raise ValueError(f"MODEL.FCOS.IN_FEATURES {missing}: the backbone gives {sorted(shapes)}")
+            raise ValueError(
+                f"MODEL.FCOS.IN_FEATURES {missing}: the backbone gives {sorted(shapes)}"
+            )
         inputs = [shapes[f] for f in node.IN_FEATURES]
         head = FCOSHead(
             input_shape=inputs,
