@@ -9,6 +9,7 @@ from . import _check_environment  # noqa: F401  (first: one clear message if det
 from . import (
     checkpoint,  # noqa: F401  (registers drfpn-da:// weights)
     data,  # noqa: F401  (registers the data sets)
+    model_zoo,
 )
 from . import modeling as _modeling  # noqa: F401  (registers the models)
 from .compat import install_cityscapes_bridge as _install_cityscapes_bridge
@@ -17,4 +18,4 @@ from .config import add_drfpn_da_config, setup_cfg
 _install_cityscapes_bridge()
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "add_drfpn_da_config", "setup_cfg"]
+__all__ = ["__version__", "add_drfpn_da_config", "model_zoo", "setup_cfg"]

@@ -136,7 +136,13 @@ def weak_instances(label: np.ndarray) -> list[dict]:
     Returns:
         Annotations without ``id`` and ``image_id``; ``category_id`` starts at 1.
     """
-    import cv2  # here, so that importing the package does not need OpenCV
+    try:  # here, so that importing the package does not need OpenCV
+        import cv2
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "the boxes of camvid_boxes_* need OpenCV: pip install opencv-python-headless",
+            name="cv2",
+        ) from error
 
     found = []
     for category_id, name in enumerate(BOX_CLASSES, start=1):
