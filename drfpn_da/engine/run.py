@@ -19,8 +19,9 @@ from ..data import validate_datasets
 
 logger = logging.getLogger(__name__)
 
-# What a training run leaves behind; any of them marks the folder as taken.
-RUN_FILES = ("last_checkpoint", "metrics.json", "config.yaml", "*.pth")
+# What training leaves behind; any of them marks the folder as taken. A config.yaml alone is what
+# a start that failed (a wrong key value, say) leaves: it may be tried again in the same folder.
+RUN_FILES = ("last_checkpoint", "metrics.json", "*.pth")
 # Where --eval-only writes, below OUTPUT_DIR.
 EVAL_FOLDER = "eval"
 
@@ -52,8 +53,11 @@ def start_run(cfg: CfgNode, args: argparse.Namespace) -> CfgNode:
         validate_datasets(checked)
     else:
         validate_datasets(cfg)
-        if refuse_other_run(cfg.OUTPUT_DIR, args.resume, "OUTPUT_DIR"):
+        refuse_other_run(cfg.OUTPUT_DIR, args.resume, "OUTPUT_DIR")
+        if args.resume:
             _continue_saved(cfg)
+        elif comm.is_main_process():
+            _keep(Path(cfg.OUTPUT_DIR, "config.yaml"), "failed_start")
     cfg.SEED = shared_seed(cfg.SEED)
     cfg.freeze()
     finish_setup(cfg, args, cfg.OUTPUT_DIR, cfg.SEED)
@@ -109,8 +113,7 @@ def _continue_saved(cfg: CfgNode) -> None:
         cfg.SEED = saved.get("SEED", -1)
     differences = config_differences(saved, cfg)
     if differences and comm.is_main_process():
-        kept = _unused_name(path)
-        shutil.copyfile(path, kept)
+        kept = _keep(path, "before_resume")
         logger.warning(
             "Resuming with a config that differs from the saved run's, which is kept as %s:\n%s",
             kept,
@@ -137,8 +140,11 @@ def _leaves(cfg: CfgNode) -> dict[str, object]:
     return leaves
 
 
-def _unused_name(path: Path) -> Path:
+def _keep(path: Path, label: str) -> Path:
+    """Copy a file, if it is there, to a free name beside it; return that name."""
     number = 1
-    while (name := path.with_name(f"{path.stem}.before_resume_{number}{path.suffix}")).exists():
+    while (kept := path.with_name(f"{path.stem}.{label}_{number}{path.suffix}")).exists():
         number += 1
-    return name
+    if path.is_file():
+        shutil.copyfile(path, kept)
+    return kept

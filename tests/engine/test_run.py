@@ -37,7 +37,7 @@ def test_seed_is_drawn_saved_and_reused(cfg, tmp_path):
     assert start_run(cfg, RESUME).SEED == run.SEED
 
 
-@pytest.mark.parametrize("name", ["last_checkpoint", "metrics.json", "config.yaml", "model_1.pth"])
+@pytest.mark.parametrize("name", ["last_checkpoint", "metrics.json", "model_1.pth"])
 def test_folder_of_another_run_is_refused(cfg, tmp_path, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("precious")
@@ -45,6 +45,14 @@ def test_folder_of_another_run_is_refused(cfg, tmp_path, name):
         start_run(cfg, TRAIN)
     assert [p.name for p in (tmp_path / "out").iterdir()] == [name]
     assert (tmp_path / "out" / name).read_text() == "precious"
+
+
+def test_a_start_that_failed_can_be_tried_again_and_keeps_its_config(cfg, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.yaml").write_text("SEED: 5")
+    start_run(cfg, TRAIN)
+    assert (tmp_path / "out" / "config.failed_start_1.yaml").read_text() == "SEED: 5"
+    assert saved(tmp_path / "out").SEED == cfg.SEED
 
 
 def test_folder_with_other_files_is_used(cfg, tmp_path):
