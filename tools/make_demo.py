@@ -259,7 +259,7 @@ def main(argv: list[str] | None = None) -> Path:
     options = ["SEED", str(args.seed), *args.opts]
     if args.iterations:
         n = args.iterations
-        options += ["SOLVER.MAX_ITER", str(n), "SOLVER.STEPS", str((n * 5 // 6, n * 19 // 20))]
+        options += ["SOLVER.MAX_ITER", str(n), "SOLVER.STEPS", str((n * 5 // 6,))]
         options += ["SOLVER.CHECKPOINT_PERIOD", str(n), "TEST.EVAL_PERIOD", str(max(n // 3, 1))]
     cfg = setup_cfg(argparse.Namespace(config_file=CONFIGS["DRFPN"], opts=options))
     if not pretrained_available(cfg.MODEL.WEIGHTS):

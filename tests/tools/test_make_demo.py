@@ -1,4 +1,4 @@
-"""The demonstration, two iterations of each model on the smallest streets."""
+"""The demonstration, five iterations of each model on the smallest streets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.scripts import load_script
 def test_demonstration_writes_page_and_picture(repository, tmp_path, capsys):
     tool = load_script(repository / "tools" / "make_demo.py")
     small = [
-        "--one-process", "--iterations", "2", "--output", str(tmp_path / "demo"),
+        "--one-process", "--iterations", "5", "--output", str(tmp_path / "demo"),
         "DATASETS.TRAIN", "('streets_mini_clear_train',)",
         "DATASETS.TEST", "('streets_mini_clear_val', 'streets_mini_foggy_val')",
         "INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MIN_SIZE_TEST", "64",
