@@ -24,7 +24,8 @@ class SpatialRefinementBlock(nn.Module):
         reduction: the inner width is ``channels // reduction``.
         align_grid: see :func:`drfpn_da.functional.build_sampling_grid`.
         padding_mode: "border" or "zeros".
-        weight_act: activation of the weight: "none" (any sign), "sigmoid" or "tanh".
+        weight_act: activation of the weight: "tanh", "sigmoid", or "none" as the authors have it:
+            the weights of all levels multiply, so that without a bound training can diverge.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class SpatialRefinementBlock(nn.Module):
         reduction: int = 2,
         align_grid: bool = True,
         padding_mode: str = "border",
-        weight_act: str = "none",
+        weight_act: str = "tanh",
     ) -> None:
         super().__init__()
         if weight_act not in _WEIGHT_ACTIVATIONS:
