@@ -63,8 +63,8 @@ def get_defaults() -> CN:
     _C.MODEL.DRFPN.SRB.ALIGN_GRID = True
     # What is sampled outside the map: "border" or "zeros".
     _C.MODEL.DRFPN.SRB.PADDING_MODE = "border"
-    # Activation of the sampling weight: "tanh", "sigmoid" or "none" (the authors'; it multiplies maps of
-    # every level without a bound, and has made training diverge at a rate that FPN stands).
+    # Activation of the sampling weight: "tanh", "sigmoid" or "none" (the authors'; unbounded, it has
+    # made training diverge at a rate that FPN stands).
     _C.MODEL.DRFPN.SRB.WEIGHT_ACT = "tanh"
 
     # Channel refinement block: gates the coarse map by the finer one on the bottom-up path.
