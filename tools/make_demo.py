@@ -263,7 +263,7 @@ def main(argv: list[str] | None = None) -> Path:
         options += ["SOLVER.CHECKPOINT_PERIOD", str(n), "TEST.EVAL_PERIOD", str(max(n // 3, 1))]
     cfg = setup_cfg(argparse.Namespace(config_file=CONFIGS["DRFPN"], opts=options))
     if not pretrained_available(cfg.MODEL.WEIGHTS):
-        options += ["MODEL.WEIGHTS", "", "MODEL.MOBILENETV2.NORM", "GN"]
+        options += ["MODEL.WEIGHTS", "", "MODEL.MOBILENETV2.NORM", "BN"]
     for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         print(f"{dataset}: {len(DatasetCatalog.get(dataset))} pictures")
     print(f"Training {' and '.join(CONFIGS)}, {cfg.SOLVER.MAX_ITER} iterations each", flush=True)

@@ -63,8 +63,8 @@ def get_defaults() -> CN:
     _C.MODEL.DRFPN.SRB.ALIGN_GRID = True
     # What is sampled outside the map: "border" or "zeros".
     _C.MODEL.DRFPN.SRB.PADDING_MODE = "border"
-    # Activation of the sampling weight: "tanh", "sigmoid" or "none" (the authors'; unbounded, it has
-    # made training diverge at a rate that FPN stands).
+    # Activation of the sampling weight: "tanh", "sigmoid" or "none" (the authors'; unbounded, it
+    # has made training diverge at a rate that FPN stands).
     _C.MODEL.DRFPN.SRB.WEIGHT_ACT = "tanh"
 
     # Channel refinement block: gates the coarse map by the finer one on the bottom-up path.
@@ -87,7 +87,7 @@ def get_defaults() -> CN:
     # configs do.
     _C.MODEL.MOBILENETV2 = CN()
     _C.MODEL.MOBILENETV2.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
-    # Norm of the body: "FrozenBN", "BN", "SyncBN" or "GN".
+    # Norm of the body: "FrozenBN", "BN" or "SyncBN".
     _C.MODEL.MOBILENETV2.NORM = "FrozenBN"
 
     # Any timm model with features_only support (build_timm_backbone).
