@@ -7,10 +7,7 @@ import torch
 
 from tests.modeling.test_drfpn import build
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 
 def run(model, x, **autocast):
