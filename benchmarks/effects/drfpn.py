@@ -29,12 +29,19 @@ STUDIES: dict[str, dict[str, Any]] = {
         "config": "drfpn/camvid/semseg_mobilenetv2_{}.yaml",
         "metrics": ["sem_seg/mIoU", "sem_seg/pACC"],
     },
+    # Generated streets: what a bound on the SRB's weight is for. Needs no real pictures.
+    "rate": {
+        "config": "drfpn/streets/faster_rcnn_mobilenetv2_{}_demo.yaml",
+        "metrics": ["total_loss"],
+        "options": ["SOLVER.MAX_ITER", "100", "SOLVER.STEPS", "(99,)", "DATASETS.TEST", "()"],
+    },
 }
 ARMS: dict[str, tuple[str, list[str]]] = {
     "FPN": ("fpn", []),
     "PAFPN": ("fpn", ["MODEL.DRFPN.BOTTOM_UP_PATH", "True"]),
     "DRFPN": ("drfpn", []),
     "DRFPN, random start": ("drfpn", ["MODEL.DRFPN.INIT", "c2_xavier"]),
+    "DRFPN, unbounded weight": ("drfpn", ["MODEL.DRFPN.SRB.WEIGHT_ACT", "none"]),
     "DRFPN, authors": ("drfpn", ["MODEL.DRFPN.AUTHORS_COMPAT", "True"]),
 }
 
@@ -51,7 +58,16 @@ def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> dict[str, 
             "--config-file",
             STUDIES[study]["config"].format(kind),
         ]
-        command += ["--resume", "OUTPUT_DIR", str(folder), "SEED", str(seed), *options, *args.opts]
+        command += [
+            "--resume",
+            "OUTPUT_DIR",
+            str(folder),
+            "SEED",
+            str(seed),
+            *STUDIES[study].get("options", []),
+            *options,
+            *args.opts,
+        ]
         environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "run.log", "w") as log:
