@@ -3,6 +3,7 @@
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import instantiate
 from detectron2.modeling import build_model
 from detectron2.modeling.meta_arch.fcos import FCOS as StockFCOS
 from detectron2.structures import BitMasks, Boxes, Instances
@@ -95,6 +96,15 @@ def test_detector_trains_saves_and_predicts(kind, tmp_path):
     assert torch.equal(a["instances"].pred_boxes.tensor, b["instances"].pred_boxes.tensor)
     if kind == "panoptic_fpn":
         assert torch.equal(a["sem_seg"], b["sem_seg"]) and a["sem_seg"].shape == (6, 128, 192)
+
+
+def test_small_lazy_config_trains():
+    model = instantiate(
+        model_zoo.get_config("drfpn/lazy/faster_rcnn_mobilenetv2_drfpn_mini.py").model
+    )
+    loss = total_loss(model.train(), make_inputs())
+    loss.backward()
+    assert model.backbone.srb2.weight_predict.weight.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", ["faster_rcnn", "retinanet", "fcos"])

@@ -15,6 +15,9 @@ model.backbone = L(DRFPN)(
     top_block=L(LastLevelMaxPool)(),
 )
 model.proposal_generator.anchor_generator.sizes = [[16], [32], [64], [128], [256]]
+model.proposal_generator.head.in_channels = 64
+model.roi_heads.box_head.input_shape.channels = 64
+model.roi_heads.box_predictor.input_shape.channels = 256
 model.proposal_generator.pre_nms_topk = (500, 500)
 model.proposal_generator.post_nms_topk = (300, 300)
 model.roi_heads.num_classes = 6
