@@ -1,6 +1,7 @@
 """drfpn_da: detectors and segmentors for where the labels are not, as a detectron2 plugin.
 
-Importing the package registers its parts in detectron2's registries and does nothing else.
+Importing the package registers its parts in detectron2's registries, and a bridge for detectron2
+trees whose Cityscapes modules import an unpublished path; nothing else.
 """
 
 from . import _check_environment  # noqa: F401  (first: one clear message if detectron2 does not fit)
