@@ -13,8 +13,7 @@ def conv3x3_to_few(x: Tensor, weight: Tensor, bias: Optional[Tensor] = None) -> 
     """3x3 convolution with padding 1, for one or two output channels.
 
     On CPU the library's kernel wastes most of its width on so few outputs: there the nine taps are
-    computed as one pointwise convolution and added up by ``fold`` (about 4 times faster forward, 5
-    backward).
+    computed as one pointwise convolution and added up by ``fold``.
 
     Args:
         x: (N, C, H, W).

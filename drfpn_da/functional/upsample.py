@@ -11,7 +11,7 @@ def add_upsampled(low: Tensor, high: Tensor) -> Tensor:
     """Return ``low`` (N, C, H, W) plus ``high`` of half the size, up-sampled (nearest).
 
     When the sizes are exactly double, the rows are doubled by broadcasting: the up-sampled map is
-    never held, and on CPU the sum is several times faster than ``interpolate``. The result is the
+    never held, and on CPU it costs less than ``interpolate``. The result is the
     same to the bit.
     """
     batch, channels, height, width = high.shape
