@@ -50,7 +50,7 @@ type: install  ## mypy
 
 check: lint type test  ## What CI runs
 
-docs: install  ## Write docs/configs.md anew from drfpn_da/config/defaults.py
+docs: install  ## Write docs/configs.md anew from drfpn_da/config/keys/
 	$(BIN)/python tools/generate_config_docs.py
 
 api: install  ## Write the snapshot of the public names anew, after a wanted change

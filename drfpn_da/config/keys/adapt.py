@@ -1,0 +1,29 @@
+"""Keys of AdaptiveModel and its teacher."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_keys(_C: CN) -> None:
+    """Add the keys to a tree that has detectron2's top nodes."""
+    # ---------------------------------------------------------------------------- #
+    # AdaptiveModel: a plain detector and the objectives that adapt it
+    # ---------------------------------------------------------------------------- #
+    _C.MODEL.ADAPT = CN()
+    # Registered meta-architecture that is adapted; read when META_ARCHITECTURE is "AdaptiveModel".
+    _C.MODEL.ADAPT.DETECTOR = "GeneralizedRCNN"
+    # Names in OBJECTIVE_REGISTRY, for example ["StrongWeakAlignment"].
+    _C.MODEL.ADAPT.OBJECTIVES = []
+    # What to train for comparison, everything else being equal: "" (adaptation), "source_only" (no
+    # objective, no target pictures) or "oracle" (no objective, the labels of DATASETS.TARGET).
+    _C.MODEL.ADAPT.BASELINE = ""
+
+    # Mean teacher: a copy of the detector that follows its weights (arXiv 1703.01780).
+    _C.MODEL.TEACHER = CN()
+    # Keep a teacher even if no objective asks for one.
+    _C.MODEL.TEACHER.ENABLED = False
+    # Share of the old weights kept at each step.
+    _C.MODEL.TEACHER.DECAY = 0.9996
+    # Until this iteration the teacher equals the student.
+    _C.MODEL.TEACHER.START_ITER = 0
+    # Who is evaluated: "student" or "teacher".
+    _C.MODEL.TEACHER.EVAL = "student"

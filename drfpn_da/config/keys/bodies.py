@@ -1,0 +1,28 @@
+"""Keys of the bottom-up networks."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_keys(_C: CN) -> None:
+    """Add the keys to a tree that has detectron2's top nodes."""
+    # ---------------------------------------------------------------------------- #
+    # Bottom-up networks
+    # ---------------------------------------------------------------------------- #
+    # torchvision's MobileNetV2 (build_mobilenetv2_backbone): res2..res5 at strides 4..32.
+    # Its ImageNet weights are RGB: set INPUT.FORMAT, PIXEL_MEAN and PIXEL_STD as the shipped
+    # configs do.
+    _C.MODEL.MOBILENETV2 = CN()
+    _C.MODEL.MOBILENETV2.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    # Norm of the body: "FrozenBN", "BN" or "SyncBN".
+    _C.MODEL.MOBILENETV2.NORM = "FrozenBN"
+
+    # Any timm model with features_only support (build_timm_backbone).
+    _C.MODEL.TIMM = CN()
+    # timm's model name, for example "resnet18" or "convnext_tiny".
+    _C.MODEL.TIMM.NAME = "resnet18"
+    # Load timm's own pretrained weights (downloads them).
+    _C.MODEL.TIMM.PRETRAINED = False
+    # Names by stride: res2 = 4, res3 = 8, res4 = 16, res5 = 32.
+    _C.MODEL.TIMM.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    # Keep every BatchNorm of the body at its running statistics.
+    _C.MODEL.TIMM.FREEZE_BN = True

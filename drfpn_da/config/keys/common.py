@@ -1,0 +1,32 @@
+"""Keys of data, training and evaluation."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_keys(_C: CN) -> None:
+    """Add the keys to a tree that has detectron2's top nodes."""
+    # ---------------------------------------------------------------------------- #
+    # Data, training and evaluation
+    # ---------------------------------------------------------------------------- #
+    # Extra COCO-format datasets, each [name, annotation.json, image folder]; --register adds to it.
+    _C.DATASETS.REGISTER = []
+
+    _C.SOLVER.AMP = CN()
+    # Autocast type with SOLVER.AMP.ENABLED: "float16" or "bfloat16". On CPU it is always bfloat16.
+    _C.SOLVER.AMP.PRECISION = "float16"
+
+    # Metric that decides model_best.pth, for example "bbox/AP" ("" = keep no best checkpoint).
+    _C.TEST.BEST_METRIC = ""
+    # Pictures of the first test set drawn with predictions each VIS_PERIOD iterations.
+    _C.TEST.VIS_IMAGES = 4
+    # COCO evaluation backend: "auto" (fastest that is installed), "pycocotools" or
+    # "faster-coco-eval".
+    _C.TEST.COCO_BACKEND = "auto"
+
+    # Weights & Biases, beside the ordinary writers.
+    _C.WANDB = CN()
+    _C.WANDB.ENABLED = False
+    # Project that the run belongs to.
+    _C.WANDB.PROJECT = "drfpn_da"
+    # Run name ("" = the last part of OUTPUT_DIR).
+    _C.WANDB.NAME = ""

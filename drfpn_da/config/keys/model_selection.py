@@ -1,0 +1,10 @@
+"""Keys of model selection without target labels."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_keys(_C: CN) -> None:
+    """Add the keys to a tree that has detectron2's top nodes."""
+    # ---------------------------------------------------------------------------- #
+    # Model selection
+    # ---------------------------------------------------------------------------- #
