@@ -13,6 +13,7 @@ from . import (
     model_zoo,
 )
 from . import modeling as _modeling  # noqa: F401  (registers the models)
+from . import objectives as _objectives  # noqa: F401  (registers the objectives)
 from .compat import install_cityscapes_bridge as _install_cityscapes_bridge
 from .config import add_drfpn_da_config, setup_cfg
 

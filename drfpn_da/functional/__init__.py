@@ -1,6 +1,16 @@
 """Pure functions on tensors; they import torch only."""
 
 from .conv import conv3x3_to_few
+from .domain import (
+    SOURCE,
+    TARGET,
+    at_least_float32,
+    focal_domain_loss,
+    least_squares_domain_loss,
+    masked_mean,
+    valid_cells,
+)
+from .gradient_reversal import dann_ramp, reverse_gradient
 from .pooling import adaptive_average_matrix, pool_adaptive_average
 from .upsample import add_upsampled
 from .warp import build_sampling_grid, offset_warp
@@ -12,4 +22,13 @@ __all__ = [
     "conv3x3_to_few",
     "offset_warp",
     "pool_adaptive_average",
+    "SOURCE",
+    "TARGET",
+    "at_least_float32",
+    "focal_domain_loss",
+    "least_squares_domain_loss",
+    "masked_mean",
+    "valid_cells",
+    "dann_ramp",
+    "reverse_gradient",
 ]

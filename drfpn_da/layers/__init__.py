@@ -1,7 +1,21 @@
 """Small modules; they import drfpn_da.functional only."""
 
 from .crb import ChannelRefinementBlock
+from .discriminators import (
+    DOMAIN_DISCRIMINATOR_REGISTRY,
+    DomainDiscriminator,
+    GlobalDiscriminator,
+    LocalDiscriminator,
+)
 from .ppm import PyramidPooling
 from .srb import SpatialRefinementBlock
 
-__all__ = ["ChannelRefinementBlock", "PyramidPooling", "SpatialRefinementBlock"]
+__all__ = [
+    "DOMAIN_DISCRIMINATOR_REGISTRY",
+    "DomainDiscriminator",
+    "GlobalDiscriminator",
+    "LocalDiscriminator",
+    "ChannelRefinementBlock",
+    "PyramidPooling",
+    "SpatialRefinementBlock",
+]

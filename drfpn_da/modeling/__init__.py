@@ -1,6 +1,19 @@
 """Models: importing this registers them in detectron2's registries."""
 
 from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
-from .meta_arch import FCOS
+from .feature_taps import FeatureTaps, Recording
+from .meta_arch import FCOS, AdaptiveModel
+from .teacher import MeanTeacher
 
-__all__ = ["DRFPN", "FCOS", "DRFPNNeck", "LastLevelP6P7", "MobileNetV2", "TimmBackbone"]
+__all__ = [
+    "AdaptiveModel",
+    "DRFPN",
+    "FCOS",
+    "FeatureTaps",
+    "MeanTeacher",
+    "Recording",
+    "DRFPNNeck",
+    "LastLevelP6P7",
+    "MobileNetV2",
+    "TimmBackbone",
+]

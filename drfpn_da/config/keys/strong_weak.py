@@ -33,6 +33,8 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.STRONG_WEAK.LOCAL.DISCRIMINATOR = "LocalDiscriminator"
     # One discriminator for all features, which must have equal channels.
     _C.MODEL.STRONG_WEAK.LOCAL.SHARED = False
+    # Widths of the two hidden layers.
+    _C.MODEL.STRONG_WEAK.LOCAL.CHANNELS = [256, 128]
     # Norm of the hidden convolutions: "" (published), "GN" or "BN".
     _C.MODEL.STRONG_WEAK.LOCAL.NORM = ""
     # Standard deviation of the first weights; 0: PyTorch's default. (Published: 0.01 for ResNet,
@@ -52,6 +54,8 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.STRONG_WEAK.GLOBAL.DISCRIMINATOR = "GlobalDiscriminator"
     # As for LOCAL.
     _C.MODEL.STRONG_WEAK.GLOBAL.SHARED = False
+    # Widths of the three convolutions.
+    _C.MODEL.STRONG_WEAK.GLOBAL.CHANNELS = [512, 128, 128]
     # Norm of the convolutions: "BN" (published), "GN" or "".
     _C.MODEL.STRONG_WEAK.GLOBAL.NORM = "BN"
     # Dropout after each convolution, from a random generator of its own.

@@ -1,5 +1,6 @@
 """Meta-architectures."""
 
+from .adaptive import AdaptiveModel
 from .fcos import FCOS
 
-__all__ = ["FCOS"]
+__all__ = ["FCOS", "AdaptiveModel"]

@@ -1,0 +1,200 @@
+"""Named features of a detector, recorded while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Optional
+
+import torch
+from detectron2.layers import ShapeSpec
+from torch import Tensor, nn
+
+from ..functional import valid_cells
+
+# Side of the blank picture that finds out what a module gives.
+_PROBE_SIZE = 128
+
+
+class Recording(dict[str, Tensor]):
+    """Features of one pass by name, each (N, C, H, W).
+
+    Attributes:
+        image_sizes: (height, width) of the pictures without padding; None if not told.
+        cache: what consumers compute once per pass.
+    """
+
+    def __init__(
+        self, strides: dict[str, int], image_sizes: Optional[Sequence[tuple[int, int]]] = None
+    ) -> None:
+        super().__init__()
+        self.image_sizes = image_sizes
+        self.cache: dict[str, Any] = {}
+        self._strides = strides
+
+    def mask(self, name: str) -> Optional[Tensor]:
+        """Return the (N, 1, H, W) mask of cells that lie on pictures, None if all do."""
+        if self.image_sizes is None:
+            return None
+        return valid_cells(self.image_sizes, self._strides[name], self[name])
+
+
+class _Recorder:
+    """Forward hook that puts some outputs of one module into the current recording."""
+
+    def __init__(self, taps: FeatureTaps) -> None:
+        self.taps = taps
+        self.keys: dict[str, Optional[str]] = {}
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        recording = self.taps.current
+        if recording is not None:
+            for name, key in self.keys.items():
+                recording[name] = output if key is None else output[key]
+
+
+class FeatureTaps:
+    """Features that can be tapped from a detector, by name.
+
+    Names are the outputs of ``backbone`` and of ``backbone.bottom_up`` (``p3``, ``res4``), stages
+    of either that are not outputs (``res2`` of a C4 ResNet), and paths of modules that return one
+    map (``backbone.bottom_up.res3.0``). Hooks do nothing outside :meth:`record`.
+
+    Args:
+        detector: any module with a detectron2 ``backbone``.
+
+    Attributes:
+        shapes: name -> ShapeSpec with channels and stride, of everything but module paths.
+        current: recording of the pass in progress, or None.
+
+    Raises:
+        ValueError: the detector has no detectron2 backbone.
+    """
+
+    def __init__(self, detector: nn.Module) -> None:
+        backbone = getattr(detector, "backbone", None)
+        if not hasattr(backbone, "output_shape"):
+            raise ValueError(
+                f"features of {type(detector).__name__} cannot be tapped: it has no detectron2 "
+                "`backbone` with output_shape()"
+            )
+        self._detector = detector
+        self._backbone: nn.Module = backbone  # type: ignore[assignment]
+        self._places: dict[str, tuple[nn.Module, Optional[str]]] = {}
+        self._recorders: dict[nn.Module, _Recorder] = {}
+        self._strides: dict[str, int] = {}
+        self.shapes: dict[str, ShapeSpec] = {}
+        self.current: Optional[Recording] = None
+        bodies = [self._backbone]
+        if isinstance(getattr(backbone, "bottom_up", None), nn.Module):
+            bodies.append(backbone.bottom_up)  # type: ignore[union-attr]
+        for body in bodies:
+            for name, spec in body.output_shape().items():  # type: ignore[operator]
+                self._add(name, body, name, spec)
+        for body in bodies:
+            self._add_inner_stages(body)
+
+    def _add(self, name: str, module: nn.Module, key: Optional[str], spec: ShapeSpec) -> None:
+        if name not in self.shapes:
+            self.shapes[name] = spec
+            self._places[name] = (module, key)
+
+    def _add_inner_stages(self, body: nn.Module) -> None:
+        """Add the stages that detectron2's bodies know the shape of, outputs or not."""
+        children = dict(body.named_children())
+        strides = getattr(body, "_out_feature_strides", {})
+        for name, channels in getattr(body, "_out_feature_channels", {}).items():
+            if name in children and name in strides:
+                spec = ShapeSpec(channels=channels, stride=strides[name])
+                self._add(name, children[name], None, spec)
+
+    def shape(self, name: str) -> ShapeSpec:
+        """Return channels and stride of a feature.
+
+        Raises:
+            KeyError: there is no such feature; the message lists those that exist.
+            ValueError: the module at that path does not return one (N, C, H, W) map.
+        """
+        if name not in self.shapes:
+            modules = dict(self._detector.named_modules())
+            if name not in modules or not name:
+                raise KeyError(f"unknown feature '{name}'; this detector has {self.describe()}")
+            output, size = self._probe_module(modules[name])
+            if not isinstance(output, Tensor) or output.dim() != 4:
+                raise ValueError(
+                    f"feature '{name}': the module is not run by the backbone or does not return "
+                    f"one (N, C, H, W) map; use one of {self.describe()}"
+                )
+            stride = max(1, round(size / output.shape[-1]))
+            self._add(name, modules[name], None, ShapeSpec(output.shape[1], stride=stride))
+        return self.shapes[name]
+
+    def describe(self) -> str:
+        """Return every named feature with channels and stride, for messages."""
+        parts = (f"{n} ({s.channels} channels, stride {s.stride})" for n, s in self.shapes.items())
+        return ", ".join(parts) + ", or the path of a module of the backbone"
+
+    def require(self, names: Iterable[str]) -> None:
+        """Record these features from now on; see :meth:`shape` for the errors."""
+        for name in names:
+            spec = self.shape(name)
+            module, key = self._places[name]
+            if module not in self._recorders:
+                self._recorders[module] = _Recorder(self)
+                module.register_forward_hook(self._recorders[module])
+            self._recorders[module].keys[name] = key
+            self._strides[name] = spec.stride or 1
+
+    @contextlib.contextmanager
+    def record(
+        self, image_sizes: Optional[Sequence[tuple[int, int]]] = None
+    ) -> Iterator[Recording]:
+        """Inside the block, required features of every pass go into the recording given out.
+
+        Args:
+            image_sizes: (height, width) of the pictures without padding, for masks.
+        """
+        outer, self.current = self.current, Recording(self._strides, image_sizes)
+        try:
+            yield self.current
+        finally:
+            self.current = outer
+
+    def without_trainable_parameters(self) -> list[str]:
+        """Return the required features on which no trainable parameter acts.
+
+        Found by running the backbone on a blank picture; the model's state and random numbers stay
+        as they are. A backbone that cannot run on its device now passes unchecked.
+        """
+        with self.record() as features:
+            if self._run_blank() is None:
+                return []
+        return [name for name, feature in features.items() if not feature.requires_grad]
+
+    def _probe_module(self, module: nn.Module) -> tuple[Any, int]:
+        outputs: list[Any] = []
+        handle = module.register_forward_hook(lambda _m, _i, output: outputs.append(output))
+        try:
+            size = self._run_blank()
+        finally:
+            handle.remove()
+        return (outputs[0] if outputs else None), size or _PROBE_SIZE
+
+    def _run_blank(self) -> Optional[int]:
+        """Run the backbone in evaluation mode on zeros; return the side, None if it cannot run."""
+        divisor = getattr(self._backbone, "size_divisibility", 0) or 1
+        size = -(-_PROBE_SIZE // divisor) * divisor
+        parameter = next(self._backbone.parameters())
+        channels = getattr(self._detector, "pixel_mean", torch.zeros(3)).numel()
+        modes = {module: module.training for module in self._backbone.modules()}
+        self._backbone.eval()
+        try:
+            with torch.enable_grad():
+                self._backbone(parameter.new_zeros(1, channels, size, size))
+        except (NotImplementedError, RuntimeError):
+            # For example a GPU-only layer while the model is still on the CPU.
+            return None
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        return size

@@ -1,0 +1,238 @@
+"""``AdaptiveModel``: a plain detector and the objectives that adapt it, in one forward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.structures import ImageList
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from ...functional import SOURCE, TARGET
+from ..feature_taps import FeatureTaps
+from ..inner_keys import InnerKeys
+from ..objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
+from ..teacher import MeanTeacher
+
+Inputs = list[dict[str, Any]]
+#: Values of "domain" in a data set dict; source where it is absent.
+DOMAINS = {"source": SOURCE, "target": TARGET}
+BASELINES = ("", "source_only", "oracle")
+
+
+@META_ARCH_REGISTRY.register()
+class AdaptiveModel(nn.Module):
+    """A detector, the objectives beside it, and perhaps its mean teacher.
+
+    Training takes a detectron2 batch in which ``"domain": "target"`` marks pictures without labels.
+    The detector computes its losses on the source pictures, its backbone alone runs on the target
+    pictures, and each objective adds losses made of the features recorded on the way. Evaluation is
+    the detector's own. Checkpoints hold the detector's own keys, and ``objectives.*`` and
+    ``teacher.*``: those of plain detectors load here and these load there.
+
+    Args:
+        detector: any detectron2 meta-architecture with a ``backbone``.
+        objectives: in the order in which they are evaluated; with different names.
+        teacher_decay: of the mean teacher.
+        teacher_start_iter: until then the teacher equals the detector.
+        teacher: keep a teacher although no objective needs one.
+        evaluate: "student" or "teacher".
+
+    Raises:
+        ValueError: an objective does not fit the detector; names the key and the mend.
+        KeyError: an objective taps a feature that does not exist.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        detector: nn.Module,
+        objectives: Sequence[Objective] = (),
+        *,
+        teacher: bool = False,
+        teacher_decay: float = 0.9996,
+        teacher_start_iter: int = 0,
+        evaluate: str = "student",
+    ) -> None:
+        super().__init__()
+        names = [objective.name for objective in objectives]
+        if len(set(names)) < len(names):
+            raise ValueError(f"MODEL.ADAPT.OBJECTIVES: two objectives have one name in {names}")
+        wants_teacher = teacher or evaluate == "teacher"
+        if evaluate not in ("student", "teacher"):
+            raise ValueError(f"MODEL.TEACHER.EVAL is '{evaluate}'; write student or teacher")
+        self.evaluate = evaluate
+        self.detector = detector
+        # Copied before any objective installs hooks on the detector.
+        self.teacher = (
+            MeanTeacher(detector, teacher_decay, teacher_start_iter)
+            if wants_teacher or any(objective.needs_teacher for objective in objectives)
+            else None
+        )
+        self.objectives = nn.ModuleDict(dict(zip(names, objectives)))
+        self._taps = self._attach(detector)
+        self._teacher_taps = self._attach(self.teacher.detector) if self.teacher else None
+        self._refuse_frozen_taps()
+        InnerKeys(self, "detector", own=["objectives", "teacher"])
+        self.register_load_state_dict_post_hook(_start_teacher)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read ``MODEL.ADAPT`` and ``MODEL.TEACHER``; build the detector and the objectives."""
+        node = cfg.MODEL.ADAPT
+        if node.DETECTOR == cls.__name__:
+            raise ValueError(
+                "MODEL.ADAPT.DETECTOR names the detector inside AdaptiveModel, for example "
+                "GeneralizedRCNN; it cannot be AdaptiveModel"
+            )
+        if node.BASELINE not in BASELINES:
+            raise ValueError(
+                f"MODEL.ADAPT.BASELINE is '{node.BASELINE}'; write one of {list(BASELINES)}"
+            )
+        detector = META_ARCH_REGISTRY.get(node.DETECTOR)(cfg)
+        taps = FeatureTaps(detector)
+        names = [] if node.BASELINE else node.OBJECTIVES
+        unknown = [name for name in names if name not in OBJECTIVE_REGISTRY]
+        if unknown:
+            known = ", ".join(sorted(name for name, _ in OBJECTIVE_REGISTRY))
+            raise KeyError(f"MODEL.ADAPT.OBJECTIVES has {unknown}; registered are: {known}")
+        teacher = cfg.MODEL.TEACHER
+        return {
+            "detector": detector,
+            "objectives": [OBJECTIVE_REGISTRY.get(name)(cfg, taps) for name in names],
+            "teacher": teacher.ENABLED,
+            "teacher_decay": teacher.DECAY,
+            "teacher_start_iter": teacher.START_ITER,
+            "evaluate": teacher.EVAL,
+        }
+
+    def _attach(self, detector: nn.Module) -> FeatureTaps:
+        taps = FeatureTaps(detector)
+        for objective in self._objectives():
+            objective.attach(detector, taps)
+        return taps
+
+    def _objectives(self) -> list[Objective]:
+        return list(self.objectives.values())  # type: ignore[arg-type]
+
+    def _refuse_frozen_taps(self) -> None:
+        frozen = self._taps.without_trainable_parameters()
+        if frozen:
+            raise ValueError(
+                f"features {frozen} are tapped, but no trainable parameter acts on them, so that "
+                "training could not change them: lower MODEL.BACKBONE.FREEZE_AT (detectron2's "
+                "default 2 freezes stem and res2 of a ResNet; write 1, or 0), or tap a later "
+                "feature"
+            )
+
+    @property
+    def device(self) -> Any:
+        """Device of the detector."""
+        return next(self.detector.parameters()).device
+
+    def forward(self, batched_inputs: Inputs) -> Any:
+        """Return losses by name in training, the detector's outputs in evaluation.
+
+        Args:
+            batched_inputs: data set dicts; in training at least one of the source domain.
+
+        Raises:
+            ValueError: no source picture, no target picture for an objective that needs one, or an
+                unknown domain.
+        """
+        return self._train(batched_inputs) if self.training else self._evaluate(batched_inputs)
+
+    def _evaluate(self, batched_inputs: Inputs) -> Any:
+        detector, taps = self.detector, self._taps
+        if self.evaluate == "teacher" and self.teacher and self._teacher_taps:
+            detector, taps = self.teacher.detector, self._teacher_taps
+        return self.run(detector, taps, batched_inputs)
+
+    def run(self, detector: nn.Module, taps: FeatureTaps, batched_inputs: Inputs) -> Any:
+        """Run student or teacher, recording features if an objective uses them at inference."""
+        if not any(objective.at_inference for objective in self._objectives()):
+            return detector(batched_inputs)
+        with taps.record(picture_sizes(batched_inputs)):
+            return detector(batched_inputs)
+
+    def _train(self, batched_inputs: Inputs) -> dict[str, Tensor]:
+        source, target = split_domains(batched_inputs)
+        iteration = get_event_storage().iter
+        if self.teacher is not None:
+            self.teacher.follow(self.detector, iteration)
+        active = [o for o in self._objectives() if iteration >= o.start_iter]
+        step = AdaptationStep(iteration, self.detector, self.teacher, target)
+        needs_target = any(objective.needs_target for objective in active)
+        if needs_target and not target:
+            names = [objective.name for objective in active if objective.needs_target]
+            raise ValueError(
+                f"objectives {names} need target pictures, but the batch has none: set "
+                "DATASETS.TARGET and train with a two-stream loader "
+                "(drfpn_da.data.build_two_stream_loader)"
+            )
+        with self._taps.record(picture_sizes(source)) as features:
+            losses = dict(self.detector(source))
+        step.source = DomainPass(source, features, dict(losses))
+        if needs_target:
+            step.target = self._target_pass(step, active)
+        for objective in self._objectives():
+            new = objective(step) if objective in active else objective.idle()
+            losses.update({f"{objective.name}/{key}": loss for key, loss in new.items()})
+        return losses
+
+    def _target_pass(self, step: AdaptationStep, active: Sequence[Objective]) -> DomainPass:
+        labelled = [x for x in (objective.label_target(step) for objective in active) if x]
+        if len(labelled) > 1:
+            raise ValueError("MODEL.ADAPT.OBJECTIVES: more than one objective labels the target")
+        inputs = list(labelled[0]) if labelled else step.target_inputs
+        with self._taps.record(picture_sizes(inputs)) as features:
+            if labelled:
+                return DomainPass(inputs, features, dict(self.detector(inputs)))
+            self.detector.backbone(preprocess(self.detector, inputs).tensor)  # type: ignore[operator]
+        return DomainPass(inputs, features)
+
+
+def split_domains(batched_inputs: Inputs) -> tuple[Inputs, Inputs]:
+    """Return the source and the target pictures of a batch.
+
+    Raises:
+        ValueError: an unknown domain, or no source picture.
+    """
+    domains = [x.get("domain", "source") for x in batched_inputs]
+    unknown = sorted({str(domain) for domain in domains if domain not in DOMAINS})
+    if unknown:
+        raise ValueError(f"a picture's domain is {unknown}; it must be one of {list(DOMAINS)}")
+    source = [x for x, domain in zip(batched_inputs, domains) if domain == "source"]
+    target = [x for x, domain in zip(batched_inputs, domains) if domain == "target"]
+    if not source:
+        raise ValueError("the training batch has no source picture (DATASETS.TRAIN)")
+    return source, target
+
+
+def picture_sizes(inputs: Inputs) -> list[tuple[int, int]]:
+    """Return (height, width) of each picture as it enters the model."""
+    return [(int(x["image"].shape[-2]), int(x["image"].shape[-1])) for x in inputs]
+
+
+def preprocess(detector: nn.Module, inputs: Inputs) -> ImageList:
+    """Normalise, pad and batch pictures as the detector does for itself."""
+    if hasattr(detector, "preprocess_image"):
+        images: ImageList = detector.preprocess_image(inputs)  # type: ignore[operator]
+        return images
+    # SemanticSegmentor does it within its forward.
+    mean, std = detector.pixel_mean, detector.pixel_std
+    pictures = [(x["image"].to(mean.device) - mean) / std for x in inputs]
+    backbone: Any = detector.backbone
+    return ImageList.from_tensors(
+        pictures, backbone.size_divisibility, padding_constraints=backbone.padding_constraints
+    )
+
+
+def _start_teacher(model: nn.Module, incompatible: Any) -> None:
+    """Let the teacher start from the detector when a checkpoint had no teacher."""
+    teacher: Optional[MeanTeacher] = model.teacher  # type: ignore[assignment]
+    if teacher is not None and any("teacher." in key for key in incompatible.missing_keys):
+        teacher.copy_from(model.detector)  # type: ignore[arg-type]

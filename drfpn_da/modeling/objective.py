@@ -1,0 +1,104 @@
+"""Objectives: losses beside a plain detector that need more than one labelled picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import torch
+from detectron2.utils.registry import Registry
+from torch import Tensor, nn
+
+from .feature_taps import FeatureTaps, Recording
+from .teacher import MeanTeacher
+
+OBJECTIVE_REGISTRY = Registry("OBJECTIVE")
+OBJECTIVE_REGISTRY.__doc__ = """
+Losses that train beside a detector's own, subclasses of :class:`Objective`.
+
+Called with the config and the :class:`FeatureTaps` of the detector, for shapes of features.
+"""
+
+
+@dataclass
+class DomainPass:
+    """What one domain's pictures gave in this step.
+
+    Attributes:
+        inputs: data set dicts of the pictures.
+        features: required features, with masks of their padding.
+        losses: the detector's own losses; empty for a target without pseudo-labels.
+    """
+
+    inputs: list[dict[str, Any]]
+    features: Recording
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class AdaptationStep:
+    """One training step, as an objective sees it.
+
+    Attributes:
+        iteration: of the training.
+        detector: the student.
+        teacher: its moving average, or None.
+        target_inputs: data set dicts of the target pictures; labelled by the objective that may.
+        source: after the source pass.
+        target: after the target pass; None if no active objective asked for one.
+    """
+
+    iteration: int
+    detector: nn.Module
+    teacher: Optional[MeanTeacher]
+    target_inputs: list[dict[str, Any]]
+    source: Optional[DomainPass] = None
+    target: Optional[DomainPass] = None
+
+
+class Objective(nn.Module):
+    """Base class of objectives; :class:`AdaptiveModel` calls the methods in the order below.
+
+    Attributes:
+        name: key in checkpoints (``objectives.<name>.*``) and prefix of its losses.
+        needs_target: target pictures must pass the backbone.
+        needs_teacher: a :class:`MeanTeacher` must exist.
+        at_inference: features are recorded in evaluation too.
+        start_iter: before this iteration the objective is idle.
+    """
+
+    name = "objective"
+    needs_target = True
+    needs_teacher = False
+    at_inference = False
+    start_iter = 0
+
+    def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:
+        """Prepare for a detector: require features, check that everything fits, install hooks.
+
+        Called while the model is built, for the student, and then for its teacher if there is one.
+        """
+
+    def label_target(self, step: AdaptationStep) -> Optional[Sequence[dict[str, Any]]]:
+        """Return target inputs with labels, or None.
+
+        With labels, the target passes the whole detector, whose losses are in
+        ``step.target.losses``; they are not trained on unless this objective returns them. One
+        objective at most may label the target.
+        """
+        return None
+
+    def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
+        """Return named losses, all parameters of this objective taking part in them."""
+        raise NotImplementedError
+
+    def idle(self) -> dict[str, Tensor]:
+        """Return losses before ``start_iter``: a zero in which every parameter takes part.
+
+        ``DistributedDataParallel`` then needs no search for unused parameters.
+        """
+        trained = [p for p in self.parameters() if p.requires_grad]
+        if not trained:
+            return {}
+        return {"loss_idle": torch.stack([(p * 0.0).sum() for p in trained]).sum()}

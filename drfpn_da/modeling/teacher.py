@@ -1,0 +1,79 @@
+"""Mean teacher: a detector that follows another's weights (arXiv 1703.01780)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from .inner_keys import InnerKeys
+
+
+class MeanTeacher(nn.Module):
+    """Exponential moving average of a student: parameters and buffers.
+
+    Its parameters need no gradient, so optimisers and ``DistributedDataParallel`` pass it over, yet
+    checkpoints hold it. It is always in evaluation mode. In ``state_dict()`` its keys are those of
+    the student, and ``updates``.
+
+    Args:
+        student: copied as it is now.
+        decay: share of the old value kept per step, in [0, 1). In the first steps less is kept,
+            ``1 - 1 / n`` at the n-th, so that the start does not linger.
+        start_iter: before this iteration the teacher equals the student.
+
+    Attributes:
+        detector: the averaged detector.
+        updates: number of averaged steps.
+
+    Raises:
+        ValueError: ``decay`` is out of range.
+    """
+
+    updates: Tensor
+
+    def __init__(self, student: nn.Module, decay: float = 0.9996, start_iter: int = 0) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"MODEL.TEACHER.DECAY is {decay}; it must be in [0, 1)")
+        self.decay = decay
+        self.start_iter = start_iter
+        self.detector = copy.deepcopy(student).requires_grad_(False).eval()
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        InnerKeys(self, "detector", own=["updates"])
+
+    def train(self, mode: bool = True) -> MeanTeacher:
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def follow(self, student: nn.Module, iteration: int) -> None:
+        """Move towards the student, once per training step.
+
+        Args:
+            student: module with the parameters and buffers of the one copied.
+            iteration: of the training, for ``start_iter``.
+        """
+        if iteration <= self.start_iter:
+            self.copy_from(student)
+            return
+        self.updates += 1
+        keep = min(self.decay, 1 - 1 / (int(self.updates) + 1))
+        for mine, its in _pairs(self.detector, student):
+            if mine.is_floating_point():
+                mine.lerp_(its.to(mine.dtype), 1 - keep)
+            else:
+                mine.copy_(its)
+
+    @torch.no_grad()
+    def copy_from(self, student: nn.Module) -> None:
+        """Become the student's equal and forget the average."""
+        self.updates.zero_()
+        for mine, its in _pairs(self.detector, student):
+            mine.copy_(its)
+
+
+def _pairs(teacher: nn.Module, student: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    parameters = zip(teacher.parameters(), student.parameters())
+    return [*parameters, *zip(teacher.buffers(), student.buffers())]

@@ -1,0 +1,13 @@
+"""Objectives: losses beside a plain detector. Importing this registers them."""
+
+from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
+from .strong_weak import AlignmentTap, StrongWeakAlignment
+
+__all__ = [
+    "OBJECTIVE_REGISTRY",
+    "AdaptationStep",
+    "AlignmentTap",
+    "DomainPass",
+    "Objective",
+    "StrongWeakAlignment",
+]
