@@ -1,6 +1,7 @@
 """The formulas behind the golden files: inputs, weight fill, and comparison."""
 
 import math
+import re
 
 import torch
 
@@ -35,7 +36,7 @@ def fill(module, entries):
             value = r / math.sqrt(tensor[0].numel())
         elif name.endswith("running_var"):
             value = r.abs() + 0.5
-        elif name.endswith("bn.weight"):
+        elif re.search(r"bn\d*\.weight$", name):
             value = 1 + 0.1 * r
         else:
             value = 0.1 * r
