@@ -6,67 +6,12 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import instantiate
 from detectron2.modeling import build_model
 from detectron2.modeling.meta_arch.fcos import FCOS as StockFCOS
-from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from drfpn_da import model_zoo
+from tests.tiny_detectors import make_inputs, tiny_config, total_loss
 
 KINDS = ["faster_rcnn", "mask_rcnn", "cascade_mask_rcnn", "retinanet", "fcos", "panoptic_fpn"]
-SIZE = (64, 96)
-
-
-def tiny_config(kind, *options):
-    cfg = model_zoo.get_config(f"drfpn/streets/{kind}_mobilenetv2_drfpn_mini.yaml")
-    cfg.defrost()
-    cfg.merge_from_list(
-        [
-            "MODEL.FPN.OUT_CHANNELS",
-            64,
-            "MODEL.WEIGHTS",
-            "",
-            "MODEL.MOBILENETV2.NORM",
-            "BN",
-            *options,
-        ]
-    )
-    return cfg
-
-
-def make_inputs(count=2, objects=2):
-    """Random pictures with box-shaped objects brighter than the ground."""
-    generator = torch.Generator().manual_seed(0)
-    inputs = []
-    for i in range(count):
-        image = torch.randint(0, 60, (3, *SIZE), generator=generator, dtype=torch.uint8)
-        masks = torch.zeros(objects, *SIZE, dtype=torch.bool)
-        boxes = torch.tensor([[8.0 + 40 * j, 10, 36 + 40 * j, 50] for j in range(objects)]).view(
-            -1, 4
-        )
-        for j in range(objects):
-            masks[j, 10:50, 8 + 40 * j : 36 + 40 * j] = True
-            image[:, 10:50, 8 + 40 * j : 36 + 40 * j] += 150
-        instances = Instances(SIZE)
-        instances.gt_boxes = Boxes(boxes)
-        instances.gt_classes = torch.arange(objects) % 6
-        instances.gt_masks = BitMasks(masks)
-        sem_seg = torch.zeros(SIZE, dtype=torch.long)
-        sem_seg[40:] = 1
-        inputs.append(
-            {
-                "image": image,
-                "instances": instances,
-                "sem_seg": sem_seg,
-                "height": 128,
-                "width": 192,
-                "image_id": i,
-            }
-        )
-    return inputs
-
-
-def total_loss(model, inputs):
-    with EventStorage():
-        return sum(model(inputs).values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,12 +102,7 @@ def test_fcos_names_missing_levels():
 
 def test_plain_fpn_checkpoint_starts_a_drfpn_detector(tmp_path):
     """Shared names load; what DRFPN adds is left at its start, from which it acts as an FPN."""
-    off = [
-        x
-        for part in ("PPM.ENABLED", "SRB.ENABLED", "CRB.ENABLED", "BOTTOM_UP_PATH")
-        for x in (f"MODEL.DRFPN.{part}", False)
-    ]
-    plain = build_model(tiny_config("faster_rcnn", *off))
+    plain = build_model(tiny_config("faster_rcnn_fpn"))
     DetectionCheckpointer(plain, str(tmp_path)).save("fpn")
     refined = build_model(tiny_config("faster_rcnn"))
     DetectionCheckpointer(refined).load(str(tmp_path / "fpn.pth"))

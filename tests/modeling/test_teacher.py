@@ -1,0 +1,102 @@
+"""The mean teacher: its average, its start, its checkpoints."""
+
+import pytest
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.modeling import build_model
+from torch import nn
+
+from drfpn_da.modeling import MeanTeacher
+from tests.tiny_detectors import make_inputs, make_target, tiny_config, total_loss
+
+
+def constant(value):
+    module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    for tensor in module.state_dict().values():
+        tensor.fill_(value)
+    return module
+
+
+def test_average_by_hand():
+    teacher = MeanTeacher(constant(0), decay=0.9)
+    teacher.follow(constant(1), iteration=0)  # equal until START_ITER
+    assert teacher.detector[0].weight.eq(1).all() and teacher.updates == 0
+    expected = 1.0
+    for step, value in enumerate([2.0, 4.0, 3.0, 8.0], start=1):
+        teacher.follow(constant(value), iteration=step)
+        keep = min(0.9, 1 - 1 / (step + 1))
+        expected = keep * expected + (1 - keep) * value
+        torch.testing.assert_close(teacher.detector[0].weight, torch.full((2, 2), expected))
+        torch.testing.assert_close(teacher.detector[1].running_var, torch.full((2,), expected))
+        assert teacher.detector[1].num_batches_tracked == value
+    assert teacher.updates == 4
+
+
+def test_long_average_uses_the_decay():
+    teacher = MeanTeacher(constant(1), decay=0.5)
+    teacher.follow(constant(1), 0)
+    for step in range(1, 30):
+        teacher.follow(constant(0), step)
+    # 1 - 1/2 at the first step, then the decay.
+    torch.testing.assert_close(teacher.detector[0].bias, torch.full((2,), 0.5**29))
+
+
+def test_never_trains_and_asks_for_no_gradient():
+    teacher = MeanTeacher(constant(1)).train()
+    assert not teacher.detector.training and not teacher.detector[1].training
+    assert not any(p.requires_grad for p in teacher.parameters())
+
+
+def test_bad_decay():
+    with pytest.raises(ValueError, match=r"MODEL\.TEACHER\.DECAY is 1\.0"):
+        MeanTeacher(constant(0), decay=1.0)
+
+
+def teaching_config(*options):
+    return tiny_config(
+        "faster_rcnn",
+        *("MODEL.META_ARCHITECTURE", "AdaptiveModel"),
+        *("MODEL.TEACHER.ENABLED", True),
+        *options,
+    )
+
+
+def test_checkpoint_holds_the_teacher_and_a_plain_one_starts_it(tmp_path):
+    torch.manual_seed(0)
+    model = build_model(teaching_config("MODEL.TEACHER.DECAY", 0.5)).train()
+    inputs = [*make_inputs(), *make_target()]
+    for _ in range(2):
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+        total_loss(model, inputs).backward()
+        optimizer.step()
+    model.teacher.follow(model.detector, 5)
+    plain_keys = set(build_model(tiny_config("faster_rcnn")).state_dict())
+    state = model.state_dict()
+    assert {k for k in state if not k.startswith("teacher.")} == plain_keys
+    assert {k[len("teacher.") :] for k in state if k.startswith("teacher.")} == {
+        *plain_keys,
+        "updates",
+    }
+    DetectionCheckpointer(model, str(tmp_path)).save("both")
+    again = build_model(teaching_config())
+    DetectionCheckpointer(again).load(str(tmp_path / "both.pth"))
+    assert all(torch.equal(value, state[key]) for key, value in again.state_dict().items())
+
+    plain = build_model(tiny_config("faster_rcnn"))
+    DetectionCheckpointer(plain, str(tmp_path)).save("plain")
+    DetectionCheckpointer(again).load(str(tmp_path / "plain.pth"))
+    theirs = plain.state_dict()
+    for key, value in again.teacher.state_dict().items():
+        assert key == "updates" or torch.equal(value, theirs[key])
+
+
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_evaluation_by_student_or_teacher(who):
+    torch.manual_seed(0)
+    model = build_model(teaching_config("MODEL.TEACHER.EVAL", who)).eval()
+    other = build_model(tiny_config("faster_rcnn")).eval()
+    model.teacher.detector.load_state_dict(other.state_dict())
+    expected = {"student": model.detector, "teacher": other}[who]
+    with torch.no_grad():
+        a, b = model(make_inputs(1))[0]["instances"], expected(make_inputs(1))[0]["instances"]
+    assert torch.equal(a.pred_boxes.tensor, b.pred_boxes.tensor)
