@@ -18,6 +18,7 @@ from drfpn_da.data.datasets import camvid
 NAMES = [
     *(f"bccd_{s}" for s in ("train", "val", "trainval", "test")),
     *(f"{n}_{s}" for n in ("camvid", "camvid_boxes", "coco128") for s in ("train", "val")),
+    *(f"{n}_{s}" for n in ("camvid", "camvid_boxes") for s in camvid.PARTS),
 ]
 
 
@@ -73,6 +74,44 @@ def test_camvid_labels(need):
         np.testing.assert_array_equal(stored == 255, label == 11)
         np.testing.assert_array_equal(stored[label < 11], label[label < 11])
     assert sorted(str(p) for p in root.rglob("*")) == before, "the user's folder was changed"
+
+
+def test_camvid_day_and_dusk_share_no_pictures_and_leave_a_gap(need):
+    need("camvid")
+    frames, boxes = {}, {}
+    for part in camvid.PARTS:
+        stems = [Path(r["file_name"]).stem for r in DatasetCatalog.get(f"camvid_{part}")]
+        frames[part] = {tuple(stem.replace("f", "").split("_")) for stem in stems}
+        records = DatasetCatalog.get(f"camvid_boxes_{part}")
+        boxes[part] = [0, 0, 0]
+        for annotation in (a for r in records for a in r["annotations"]):
+            boxes[part][annotation["category_id"]] += 1
+        # Evaluators read the part's own file: it must hold exactly these pictures.
+        meta = MetadataCatalog.get(f"camvid_boxes_{part}")
+        stored = json.loads(Path(meta.json_file).read_text())["images"]
+        assert sorted(Path(i["file_name"]).stem for i in stored) == sorted(stems)
+    assert {part: len(found) for part, found in frames.items()} == {
+        "day_train": 241,
+        "day_val": 52,
+        "dusk_train": 37,
+        "dusk_val": 19,
+    }
+    assert boxes == {
+        "day_train": [698, 418, 69],
+        "day_val": [195, 178, 50],
+        "dusk_train": [101, 72, 19],
+        "dusk_val": [53, 33, 22],
+    }
+    assert {sequence for sequence, _ in frames["dusk_train"] | frames["dusk_val"]} == {"0001TP"}
+    assert "0001TP" not in {sequence for sequence, _ in frames["day_train"] | frames["day_val"]}
+    for domain in ("day", "dusk"):
+        seconds = [
+            abs(int(a) - int(b)) / 30
+            for first, a in frames[f"{domain}_train"]
+            for second, b in frames[f"{domain}_val"]
+            if first == second
+        ]
+        assert min(seconds) >= 7
 
 
 def test_camvid_with_stock_evaluator(need):

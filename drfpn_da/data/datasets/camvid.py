@@ -9,6 +9,7 @@ its place, detectron2's usual ignore value: stock mappers, losses and evaluators
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,16 @@ from .catalog import register_dataset, set_paths
 from .paths import build_once, cache_root, fingerprint, require_layout
 
 SPLITS = ("train", "val")
+# Day to dusk, by sequence and frame number (30 a second, every 30th is labelled). All pictures are
+# of the folder train/. In each sequence the first part trains or adapts and the last one tests; the
+# six pictures between them are left out, so that no test picture is closer than seven seconds to a
+# training picture. At the cuts the car was moving: both sides show other places.
+PARTS = {
+    "day_train": {"0006R0": (0, 3120), "0016E5": (0, 7290)},
+    "day_val": {"0006R0": (3330, 99999), "0016E5": (7500, 99999)},
+    "dusk_train": {"0001TP": (0, 7770)},
+    "dusk_val": {"0001TP": (7980, 99999)},
+}
 STUFF_CLASSES = [
     "sky",
     "building",
@@ -65,7 +76,7 @@ def load_camvid(split: str, boxes: bool = False) -> list[dict]:
     """Load one split as detectron2 data set dicts.
 
     Args:
-        split: ``train`` or ``val``.
+        split: ``train``, ``val``, or a name in :data:`PARTS`.
         boxes: also give instances of :data:`BOX_CLASSES` (weak boxes and their masks).
 
     Raises:
@@ -73,11 +84,18 @@ def load_camvid(split: str, boxes: bool = False) -> list[dict]:
         ValueError: a label map has an unknown id or another size than its picture.
     """
     name = f"camvid_boxes_{split}" if boxes else f"camvid_{split}"
-    root = require_layout(name, "camvid", [split, f"{split}annot"], LAYOUT)
-    pictures = sorted(p for p in (root / split).iterdir() if p.suffix in (".jpg", ".png"))
-    labels = [root / f"{split}annot" / f"{p.stem}.png" for p in pictures]
+    part = PARTS.get(split)
+    folder = "train" if part else split
+    root = require_layout(name, "camvid", [folder, f"{folder}annot"], LAYOUT)
+    pictures = sorted(p for p in (root / folder).iterdir() if p.suffix in (".jpg", ".png"))
+    if part:
+        pictures = [p for p in pictures if _belongs(p.stem, part)]
+    labels = [root / f"{folder}annot" / f"{p.stem}.png" for p in pictures]
     if not pictures:
-        raise FileNotFoundError(f"dataset '{name}': no .jpg or .png in {root / split}\n{LAYOUT}")
+        wanted = f" of the sequences {sorted(part)}" if part else ""
+        raise FileNotFoundError(
+            f"dataset '{name}': no .jpg or .png{wanted} in {root / folder}\n{LAYOUT}"
+        )
     absent = next((p for p in labels if not p.is_file()), None)
     if absent:
         raise FileNotFoundError(f"dataset '{name}': label map {absent} does not exist")
@@ -85,7 +103,7 @@ def load_camvid(split: str, boxes: bool = False) -> list[dict]:
     build = partial(_write_derived, pictures, labels)
     derived = build_once(cache_root() / "camvid" / f"{split}-{key}", build)
 
-    json_file, image_root = str(derived / "boxes.json"), str(root / split)
+    json_file, image_root = str(derived / "boxes.json"), str(root / folder)
     sem_seg_root = str(derived / "labels")
     set_paths(name, image_root=image_root, sem_seg_root=sem_seg_root)
     if boxes:
@@ -97,6 +115,15 @@ def load_camvid(split: str, boxes: bool = False) -> list[dict]:
         if not boxes:
             del record["annotations"]
     return records
+
+
+def _belongs(stem: str, part: dict[str, tuple[int, int]]) -> bool:
+    """Whether a picture named like ``0001TP_006690`` or ``0006R0_f00930`` is in a part."""
+    match = re.fullmatch(r"(\w+?)_f?(\d+)", stem)
+    if match is None:
+        return False
+    first, last = part.get(match[1], (0, -1))
+    return first <= int(match[2]) <= last
 
 
 def _write_derived(pictures: list[Path], labels: list[Path], folder: Path) -> None:
@@ -166,13 +193,13 @@ def weak_instances(label: np.ndarray) -> list[dict]:
 
 
 def register() -> None:
-    """Register ``camvid_{train,val}`` (labels) and ``camvid_boxes_{train,val}`` (with boxes)."""
+    """Register ``camvid_*`` (label maps) and ``camvid_boxes_*`` (with weak boxes) of all splits."""
     common = {
         "stuff_classes": STUFF_CLASSES,
         "stuff_colors": COLORS,
         "ignore_label": IGNORE_LABEL,
     }
-    for split in SPLITS:
+    for split in (*SPLITS, *PARTS):
         register_dataset(
             f"camvid_{split}",
             partial(load_camvid, split),
