@@ -237,11 +237,20 @@ def _widths(name: str, channels: Sequence[int], count: int) -> list[int]:
 
 
 def _checked_norm(norm: nn.Module, x: Tensor, mask: Optional[Tensor], key: str) -> Tensor:
-    cells = x.shape[0] * x.shape[2] * x.shape[3] if mask is None else int(mask.sum())
-    if cells == 1 and isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.training:
-        raise ValueError(
-            "batch norm of a domain discriminator sees a single value per channel: the features "
-            f"are too small for one picture per domain; write {key} GN, use larger pictures or "
-            "more pictures per process"
-        )
+    """Apply a norm; say what to do where it would see a single value."""
+    if isinstance(norm, nn.GroupNorm):
+        if x.shape[1] // norm.num_groups * x.shape[2] * x.shape[3] == 1:
+            raise ValueError(
+                "group norm of a domain discriminator sees a single value per group: the features "
+                f"are too small for {x.shape[1]} channels in {norm.num_groups} groups; write "
+                f'{key} "" or use wider CHANNELS or larger pictures'
+            )
+    elif isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.training:
+        cells = x.shape[0] * x.shape[2] * x.shape[3] if mask is None else int(mask.sum())
+        if cells == 1:
+            raise ValueError(
+                "batch norm of a domain discriminator sees a single value per channel: the "
+                f"features are too small for one picture per domain; write {key} GN, use larger "
+                "pictures or more pictures per process"
+            )
     return apply_norm(norm, x, mask)

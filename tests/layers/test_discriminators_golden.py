@@ -1,4 +1,4 @@
-"""Discriminators and domain losses against the published implementation (tests/golden/swda.json)."""
+"""Discriminators and domain losses against the published numbers (tests/golden/swda.json)."""
 
 import json
 from pathlib import Path

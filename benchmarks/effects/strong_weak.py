@@ -1,0 +1,194 @@
+"""Strong-Weak alignment against source-only and oracle, every run from one burn-in per seed.
+
+    python -m benchmarks.effects.strong_weak fog --seeds 1 2 3 4 5
+    DETECTRON2_DATASETS=/path/to/datasets python -m benchmarks.effects.strong_weak dusk
+
+A detector is trained on labelled source pictures first (burn-in); then every arm goes on from its
+weights for the same number of steps with the same source pictures in the same order, and only the
+adaptation differs. Every run is a `tools/train_net.py` (with the controls of this folder
+registered); finished runs are kept and not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import ROOT, format_table, write_report
+
+Options = Sequence[Any]
+STUDIES: dict[str, dict[str, Any]] = {
+    # Generated streets: clear to foggy.
+    "fog": {
+        "config": "strong_weak/streets/faster_rcnn_mobilenetv2_fpn_mini.yaml",
+        "source": "streets_small_clear_val",
+        "target": "streets_small_foggy_val",
+        "options": [
+            *("DATASETS.TRAIN", "('streets_small_clear_train',)"),
+            *("DATASETS.TARGET", "('streets_small_foggy_train',)"),
+            *("DATASETS.TEST", "('streets_small_clear_val', 'streets_small_foggy_val')"),
+            *("INPUT.MIN_SIZE_TRAIN", "(128,)", "INPUT.MIN_SIZE_TEST", 128),
+        ],
+        "burn_in": ["SOLVER.MAX_ITER", 400, "SOLVER.STEPS", "(380,)"],
+        "adapt": ["SOLVER.MAX_ITER", 200, "SOLVER.STEPS", "(150,)", "SOLVER.WARMUP_ITERS", 20],
+        "no shift": ["DATASETS.TARGET", "('streets_small_clear_train',)"],
+    },
+    # Real pictures: CamVid by day to CamVid at dusk.
+    "dusk": {
+        "config": "strong_weak/camvid/faster_rcnn_mobilenetv2_drfpn.yaml",
+        "source": "camvid_boxes_day_val",
+        "target": "camvid_boxes_dusk_val",
+        "options": [],
+        "burn_in": ["SOLVER.MAX_ITER", 400, "SOLVER.STEPS", "(380,)"],
+        "adapt": ["SOLVER.MAX_ITER", 200, "SOLVER.STEPS", "(150,)", "SOLVER.WARMUP_ITERS", 20],
+        "no shift": ["DATASETS.TARGET", "('camvid_boxes_day_train',)"],
+    },
+}
+_LOCAL_OFF = ("MODEL.STRONG_WEAK.LOCAL.ENABLED", False)
+_GLOBAL_OFF = ("MODEL.STRONG_WEAK.GLOBAL.ENABLED", False)
+_CONTEXT = ("MODEL.STRONG_WEAK.CONTEXT.ENABLED", True)
+ARMS: dict[str, Options] = {
+    "source only": ["MODEL.ADAPT.BASELINE", "source_only"],
+    "L": _GLOBAL_OFF,
+    "G": _LOCAL_OFF,
+    "L+G": [],
+    "L+G+context": _CONTEXT,
+    "oracle": ["MODEL.ADAPT.BASELINE", "oracle"],
+    # Controls, of L+G.
+    "no shift": [],
+    "shuffled domains": [
+        *("MODEL.STRONG_WEAK.LOCAL.DISCRIMINATOR", "ShuffledLocalDiscriminator"),
+        *("MODEL.STRONG_WEAK.GLOBAL.DISCRIMINATOR", "ShuffledGlobalDiscriminator"),
+    ],
+    "no reversal": ["MODEL.STRONG_WEAK.GRL.COEFFICIENT", -1.0],
+}
+MAIN_ARMS = ["source only", "L", "G", "L+G", "L+G+context", "oracle"]
+METRICS = ("AP50", "AP")
+
+
+def train(folder: Path, study: str, seed: int, options: Options, args: argparse.Namespace) -> None:
+    """Run one training unless its final evaluation is in ``folder``."""
+    if read_metrics(folder, study):
+        return
+    command = [sys.executable, "-m", "benchmarks.effects.domain_controls"]
+    command += ["--config-file", STUDIES[study]["config"], "--resume"]
+    command += ["OUTPUT_DIR", folder, "SEED", seed, "TEST.EVAL_PERIOD", 0]
+    command += ["SOLVER.CHECKPOINT_PERIOD", 1000000, *STUDIES[study]["options"], *options]
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
+    with open(folder / "run.log", "w") as log:
+        subprocess.run(
+            list(map(str, command)),
+            cwd=ROOT,
+            env=environment,
+            check=True,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def burn_in(study: str, seed: int, args: argparse.Namespace) -> None:
+    """Train the detector that every arm of a seed starts from."""
+    options = [*ARMS["source only"], *STUDIES[study]["burn_in"]]
+    train(args.work / study / f"burn_in_seed{seed}", study, seed, options, args)
+
+
+def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Train one arm with one seed from the burn-in's weights; return the last evaluation."""
+    folder = args.work / study / f"{arm.replace(' ', '_')}_seed{seed}"
+    weights = args.work / study / f"burn_in_seed{seed}" / "model_final.pth"
+    options = ["MODEL.WEIGHTS", weights, *STUDIES[study]["adapt"], *ARMS[arm]]
+    options += STUDIES[study].get(arm, [])
+    train(folder, study, seed, [*options, *args.opts], args)
+    return {"arm": arm, "seed": seed, **read_metrics(folder, study)}
+
+
+def read_metrics(folder: Path, study: str) -> dict[str, float]:
+    """Return the last evaluation, the speed, and what the discriminators did at the end."""
+    file = folder / "metrics.json"
+    if not file.exists():
+        return {}
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    names = {
+        f"{domain} {metric}": f"{STUDIES[study][domain]}/bbox/{metric}"
+        for domain in ("target", "source")
+        for metric in METRICS
+    }
+    evaluated = [line for line in lines if all(name in line for name in names.values())]
+    if not evaluated:
+        return {}
+    result = {short: evaluated[-1][name] for short, name in names.items()}
+    result["s/iteration"] = statistics.median(line["time"] for line in lines if "time" in line)
+    accuracies = [key for key in lines[-2] if "/accuracy_" in key] if len(lines) > 1 else []
+    for key in accuracies:
+        values = [line[key] for line in lines[len(lines) // 2 :] if key in line]
+        result[key.split("/")[1]] = statistics.mean(values)
+    return result
+
+
+def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds, and the paired difference to source only."""
+    base = {r["seed"]: r["target AP50"] for r in runs if r["arm"] == "source only"}
+    rows = []
+    for arm in dict.fromkeys(r["arm"] for r in runs):
+        mine = [r for r in runs if r["arm"] == arm]
+        row: dict[str, Any] = {"arm": arm, "seeds": len(mine)}
+        for domain in ("target", "source"):
+            for metric in METRICS:
+                values = [r[f"{domain} {metric}"] for r in mine]
+                spread = statistics.stdev(values) if len(values) > 1 else float("nan")
+                row[f"{domain} {metric}"] = f"{statistics.mean(values):.2f} ± {spread:.2f}"
+        paired = [r["target AP50"] - base[r["seed"]] for r in mine if r["seed"] in base]
+        row["target AP50 minus source only, by seed"] = ", ".join(f"{d:+.2f}" for d in paired)
+        row["p"] = f"{one_sided_p(paired):.3f}" if arm != "source only" and len(paired) > 1 else ""
+        row["s/iteration"] = statistics.median(r["s/iteration"] for r in mine)
+        rows.append(row)
+    return rows
+
+
+def one_sided_p(differences: Sequence[float]) -> float:
+    """Return the p-value of a paired t-test that the mean difference is not above zero."""
+    from scipy.stats import ttest_1samp
+
+    return float(ttest_1samp(differences, 0.0, alternative="greater").pvalue)
+
+
+def main() -> None:
+    """Run a study and write ``benchmarks/results/strong_weak_<study>.json``."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", choices=sorted(STUDIES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=MAIN_ARMS)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--threads", type=int, default=1, help="threads a run")
+    parser.add_argument("--work", type=Path, default=ROOT / "output" / "effects_strong_weak")
+    parser.add_argument("--no-report", action="store_true", help="print the table only")
+    parser.add_argument("opts", nargs="*", help="further config options of the arms, KEY VALUE")
+    args = parser.parse_args()
+    args.work = args.work.resolve()
+    jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(lambda seed: burn_in(args.study, seed, args), args.seeds))
+        runs = list(pool.map(lambda job: run(args.study, *job, args), jobs))
+    rows = summarise(runs)
+    print(format_table(rows))
+    if not args.no_report:
+        settings = {"threads": args.threads, "opts": args.opts, **STUDIES[args.study]}
+        write_report(
+            ROOT / "benchmarks" / "results" / f"strong_weak_{args.study}.json",
+            {"settings": settings, "rows": rows, "runs": runs},
+        )
+
+
+if __name__ == "__main__":
+    main()
