@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from detectron2.layers import ShapeSpec
@@ -39,6 +39,10 @@ class Recording(dict[str, Tensor]):
         return valid_cells(self.image_sizes, self._strides[name], self[name])
 
 
+class _AllRecorded(Exception):
+    """Every required feature is there: the rest of the pass is not needed."""
+
+
 class _Recorder:
     """Forward hook that puts some outputs of one module into the current recording."""
 
@@ -51,6 +55,8 @@ class _Recorder:
         if recording is not None:
             for name, key in self.keys.items():
                 recording[name] = output if key is None else output[key]
+            if self.taps.stops_early and recording.keys() >= self.taps.required:
+                raise _AllRecorded
 
 
 class FeatureTaps:
@@ -66,6 +72,7 @@ class FeatureTaps:
     Attributes:
         shapes: name -> ShapeSpec with channels and stride, of everything but module paths.
         current: recording of the pass in progress, or None.
+        stops_early: the pass in progress ends with the last required feature.
 
     Raises:
         ValueError: the detector has no detectron2 backbone.
@@ -85,6 +92,7 @@ class FeatureTaps:
         self._strides: dict[str, int] = {}
         self.shapes: dict[str, ShapeSpec] = {}
         self.current: Optional[Recording] = None
+        self.stops_early = False
         bodies = [self._backbone]
         if isinstance(getattr(backbone, "bottom_up", None), nn.Module):
             bodies.append(backbone.bottom_up)  # type: ignore[union-attr]
@@ -144,6 +152,32 @@ class FeatureTaps:
                 module.register_forward_hook(self._recorders[module])
             self._recorders[module].keys[name] = key
             self._strides[name] = spec.stride or 1
+
+    @property
+    def required(self) -> set[str]:
+        """Names of the features that are recorded."""
+        return set(self._strides)
+
+    def collect(
+        self,
+        run: Callable[[], Any],
+        image_sizes: Optional[Sequence[tuple[int, int]]] = None,
+    ) -> Recording:
+        """Return the required features of a pass that ends as soon as they are all there.
+
+        Layers behind the last of them are not run: no time, and no statistics of batch norms.
+
+        Args:
+            run: runs the backbone.
+            image_sizes: as for :meth:`record`.
+        """
+        self.stops_early = True
+        try:
+            with self.record(image_sizes) as features, contextlib.suppress(_AllRecorded):
+                run()
+        finally:
+            self.stops_early = False
+        return features
 
     @contextlib.contextmanager
     def record(

@@ -124,7 +124,8 @@ def test_the_target_stops_at_the_backbone_and_cannot_reach_the_detector_losses()
     torch.manual_seed(1)
     with EventStorage():
         losses = model([*make_inputs(), *make_target()])
-    assert calls == {"backbone": 2, "proposal_generator": 1, "roi_heads": 1}
+    # The target pass ends within the backbone, at res4.
+    assert calls == {"backbone": 1, "proposal_generator": 1, "roi_heads": 1}
     bad = make_target()
     for x in bad:
         x["image"] = torch.full((3, 64, 96), float("nan"))

@@ -103,3 +103,24 @@ def test_masked_mean_is_the_mean_of_the_cut_out():
     expected = torch.stack([x[0].mean((1, 2)), x[1, :, :3, :4].mean((1, 2))])
     torch.testing.assert_close(masked_mean(x, mask), expected)
     torch.testing.assert_close(masked_mean(x), x.mean((2, 3)))
+
+
+def test_collecting_stops_behind_the_last_required_feature(c4):
+    taps = FeatureTaps(c4)
+    taps.require(["res2", "res3"])
+    calls = []
+    handles = [
+        getattr(c4.backbone, name).register_forward_pre_hook(lambda *_, n=name: calls.append(n))
+        for name in ("res3", "res4")
+    ]
+    x = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        features = taps.collect(lambda: c4.backbone(x), [(64, 90)])
+        # A pass that is recorded as a whole is not cut short afterwards.
+        with taps.record() as whole:
+            assert "res4" in c4.backbone(x)
+    for handle in handles:
+        handle.remove()
+    assert torch.equal(features["res3"], whole["res3"]) and set(features) == {"res2", "res3"}
+    assert features.mask("res2").sum() == 16 * 23
+    assert calls == ["res3", "res3", "res4"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Optional
 
 from detectron2.config import CfgNode, configurable
@@ -29,9 +30,10 @@ class AdaptiveModel(nn.Module):
 
     Training takes a detectron2 batch in which ``"domain": "target"`` marks pictures without labels.
     The detector computes its losses on the source pictures, its backbone alone runs on the target
-    pictures, and each objective adds losses made of the features recorded on the way. Evaluation is
-    the detector's own. Checkpoints hold the detector's own keys, and ``objectives.*`` and
-    ``teacher.*``: those of plain detectors load here and these load there.
+    pictures, as far as the last feature that is asked for, and each objective adds losses made of
+    the features recorded on the way. Evaluation is the detector's own. Checkpoints hold the
+    detector's own keys, and ``objectives.*`` and ``teacher.*``: those of plain detectors load here
+    and these load there.
 
     Args:
         detector: any detectron2 meta-architecture with a ``backbone``.
@@ -188,11 +190,12 @@ class AdaptiveModel(nn.Module):
         if len(labelled) > 1:
             raise ValueError("MODEL.ADAPT.OBJECTIVES: more than one objective labels the target")
         inputs = list(labelled[0]) if labelled else step.target_inputs
-        with self._taps.record(picture_sizes(inputs)) as features:
-            if labelled:
+        if labelled:
+            with self._taps.record(picture_sizes(inputs)) as features:
                 return DomainPass(inputs, features, dict(self.detector(inputs)))
-            self.detector.backbone(preprocess(self.detector, inputs).tensor)  # type: ignore[operator]
-        return DomainPass(inputs, features)
+        images = preprocess(self.detector, inputs).tensor
+        run = partial(self.detector.backbone, images)
+        return DomainPass(inputs, self._taps.collect(run, picture_sizes(inputs)))
 
 
 def split_domains(batched_inputs: Inputs) -> tuple[Inputs, Inputs]:
