@@ -13,10 +13,9 @@ from detectron2.structures import BoxMode
 
 from ..functional.slenderness import (
     is_polygon,
-    slenderness_from_boxes,
     slenderness_from_columns,
     slenderness_from_polygons,
-    slenderness_from_rotated_boxes,
+    slenderness_from_sides,
 )
 from .rle import rle_columns
 
@@ -138,7 +137,7 @@ def _of_rles(annotations: Sequence[Annotation]) -> np.ndarray:
 
 
 def _of_boxes(annotations: Sequence[Annotation]) -> np.ndarray:
-    boxes = []
+    sides = []
     for annotation in annotations:
         box = annotation.get("bbox")
         if box is None or len(box) not in (4, 5) or not np.isfinite(box).all():
@@ -146,14 +145,10 @@ def _of_boxes(annotations: Sequence[Annotation]) -> np.ndarray:
                 f"{_name(annotation)}: its slenderness needs a segmentation or a finite box, its "
                 f"bbox is {box}"
             )
-        mode = annotation.get("bbox_mode", BoxMode.XYWH_ABS if len(box) == 4 else None)
-        boxes.append(box if len(box) == 5 else BoxMode.convert(list(box), mode, BoxMode.XYXY_ABS))
-    if all(len(box) == 4 for box in boxes):
-        return slenderness_from_boxes(torch.tensor(boxes, dtype=torch.float64)).numpy()
-    sides = [
-        (slenderness_from_boxes if len(b) == 4 else slenderness_from_rotated_boxes) for b in boxes
-    ]
-    return np.array([side(torch.tensor(box).double()).item() for side, box in zip(sides, boxes)])
+        corners = annotation.get("bbox_mode") == BoxMode.XYXY_ABS
+        # The sides as they are written: differences of corners are rounded.
+        sides.append([box[2] - box[0], box[3] - box[1]] if corners else [box[2], box[3]])
+    return slenderness_from_sides(torch.tensor(sides, dtype=torch.float64)).numpy()
 
 
 def _name(annotation: Annotation) -> str:

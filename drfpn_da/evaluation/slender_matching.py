@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -19,6 +19,8 @@ import pycocotools.mask as mask_util
 ALMOST_ONE = 1 - 1e-10
 # Number of overlaps computed at a time.
 CHUNK = 2_000_000
+
+S = TypeVar("S", bound="Shapes")
 
 
 @dataclass
@@ -31,26 +33,36 @@ class Shapes:
     category: np.ndarray
     #: (N, 4) x, y, width, height.
     boxes: np.ndarray
-    #: Run-length encoded masks, in place of the boxes.
-    masks: list[dict[str, Any]] | None = None
-    #: Scores of detections.
-    scores: np.ndarray | None = None
-    #: Crowds among the annotations.
-    crowd: np.ndarray | None = None
+    #: Run-length encoded masks, or None to compare boxes.
+    masks: list[dict[str, Any]] | None
 
     def __len__(self) -> int:
         return len(self.image)
 
-    def take(self, index: np.ndarray) -> Shapes:
+    def take(self: S, index: np.ndarray) -> S:
         """Return the shapes at ``index``, in that order."""
-        return Shapes(
-            self.image[index],
-            self.category[index],
-            self.boxes[index],
-            None if self.masks is None else [self.masks[i] for i in index.tolist()],
-            None if self.scores is None else self.scores[index],
-            None if self.crowd is None else self.crowd[index],
-        )
+        return type(self)(**{name: _take(values, index) for name, values in vars(self).items()})
+
+
+@dataclass
+class Annotations(Shapes):
+    """The truth."""
+
+    #: Crowds: areas in which detections are no errors.
+    crowd: np.ndarray
+
+
+@dataclass
+class Detections(Shapes):
+    """What a model found."""
+
+    scores: np.ndarray
+
+
+def _take(values: Any, index: np.ndarray) -> Any:
+    if isinstance(values, list):
+        return [values[i] for i in index.tolist()]
+    return None if values is None else values[index]
 
 
 @dataclass
@@ -74,8 +86,8 @@ class Overlaps:
     ``truth`` and ``found`` are sorted by class, then image; detections of one image by score.
     """
 
-    truth: Shapes
-    found: Shapes
+    truth: Annotations
+    found: Detections
     #: Index in the arrays given to :func:`find_overlaps` of each of ``truth`` and of ``found``.
     truth_order: np.ndarray
     found_order: np.ndarray
@@ -87,7 +99,9 @@ class Overlaps:
     iou: np.ndarray
 
 
-def find_overlaps(truth: Shapes, found: Shapes, least: float, limit: int = 100) -> Overlaps:
+def find_overlaps(
+    truth: Annotations, found: Detections, least: float, limit: int = 100
+) -> Overlaps:
     """Sort annotations and detections, and compute the overlaps of at least ``least``.
 
     Args:
@@ -123,8 +137,8 @@ def find_overlaps(truth: Shapes, found: Shapes, least: float, limit: int = 100) 
 
 
 def _overlaps_of(
-    truth: Shapes,
-    found: Shapes,
+    truth: Annotations,
+    found: Detections,
     first: np.ndarray,
     count: np.ndarray,
     begin: int,
@@ -157,8 +171,8 @@ def box_overlaps(found: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.
 
 
 def _mask_overlaps(
-    truth: Shapes,
-    found: Shapes,
+    truth: Annotations,
+    found: Detections,
     detection: np.ndarray,
     annotation: np.ndarray,
     first: np.ndarray,
@@ -167,7 +181,7 @@ def _mask_overlaps(
 
     Pairs of one image and class are all its detections with all its annotations, from ``first`` on.
     """
-    assert truth.masks is not None and found.masks is not None and truth.crowd is not None
+    assert truth.masks is not None and found.masks is not None
     iou = np.empty(len(detection))
     heads = np.flatnonzero(np.diff(first, prepend=-1)).tolist()
     for head, tail in zip(heads, [*heads[1:], len(detection)]):

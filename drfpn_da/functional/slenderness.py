@@ -21,6 +21,20 @@ TIE = 1e-6
 CHUNK = 4_000_000
 
 
+def slenderness_from_sides(sides: Tensor) -> Tensor:
+    """Return min / max of pairs of sides.
+
+    Args:
+        sides: (..., 2).
+
+    Returns:
+        (...), 0 where a side is not positive.
+    """
+    sides = sides.double()
+    short, long = sides.amin(dim=-1), sides.amax(dim=-1)
+    return torch.where(short > 0, short / long, torch.zeros_like(short))
+
+
 def slenderness_from_boxes(boxes: Tensor) -> Tensor:
     """Return min / max of the sides of axis-aligned boxes.
 
@@ -30,7 +44,7 @@ def slenderness_from_boxes(boxes: Tensor) -> Tensor:
     Returns:
         (...), 0 where a side is not positive.
     """
-    return _short_over_long((boxes[..., 2:] - boxes[..., :2]).double())
+    return slenderness_from_sides(boxes[..., 2:] - boxes[..., :2])
 
 
 def slenderness_from_rotated_boxes(boxes: Tensor) -> Tensor:
@@ -42,7 +56,7 @@ def slenderness_from_rotated_boxes(boxes: Tensor) -> Tensor:
     Returns:
         (...), 0 where a side is not positive.
     """
-    return _short_over_long(boxes[..., 2:4].double())
+    return slenderness_from_sides(boxes[..., 2:4])
 
 
 def slenderness_from_polygons(instances: Sequence[Sequence[Any]]) -> Tensor:
@@ -145,11 +159,6 @@ def slenderness_from_points(points: Tensor, sizes: Tensor) -> Tensor:
     return _slenderness_of_spans(group[new], x[new], low, high, len(sizes))
 
 
-def _short_over_long(sides: Tensor) -> Tensor:
-    short, long = sides.amin(dim=-1), sides.amax(dim=-1)
-    return torch.where(short > 0, short / long, torch.zeros_like(short))
-
-
 def _slenderness_of_spans(
     group: Tensor, x: Tensor, low: Tensor, high: Tensor, count: int
 ) -> Tensor:
@@ -220,7 +229,7 @@ def _slenderness_of_rings(rings: Tensor) -> Tensor:
     )  # (N, edges, 2)
     areas = sides.prod(dim=-1).masked_fill(lengths == 0, torch.inf)
     smallest = areas.amin(dim=1, keepdim=True)
-    slenderness = _short_over_long(sides)
+    slenderness = slenderness_from_sides(sides)
     outside = areas > smallest * (1 + TIE)
     values = slenderness.masked_fill(outside | (lengths == 0), torch.inf).amin(dim=1)
     return torch.where(values.isinf(), torch.zeros_like(values), values)  # a single point
