@@ -13,6 +13,7 @@ from .panoptic import PanopticQualityEvaluator
 from .pascal_voc import PascalVOCEvaluator
 from .predictions import predicted_kinds, register_predicted_kinds
 from .sem_seg import MIoUEvaluator
+from .slender import SlenderCOCOEvaluator
 
 __all__ = [
     "EvaluationContext",
@@ -20,6 +21,7 @@ __all__ = [
     "MIoUEvaluator",
     "PanopticQualityEvaluator",
     "PascalVOCEvaluator",
+    "SlenderCOCOEvaluator",
     "build_evaluators",
     "build_evaluators_from_metadata",
     "evaluator_types",

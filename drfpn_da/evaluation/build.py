@@ -17,6 +17,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
 from .predictions import predicted_kinds, predicted_tasks
+from .slender_bins import SlenderOptions, slender_options
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class EvaluationContext:
     coco_backend: str = "auto"
     # TEST.KEYPOINT_OKS_SIGMAS.
     keypoint_sigmas: tuple[float, ...] = ()
+    # TEST.SLENDER: COCO metrics by slenderness beside the ordinary ones. None: without.
+    slender: SlenderOptions | None = None
     # Gather the results of all processes.
     distributed: bool = True
 
@@ -90,7 +93,8 @@ def build_evaluators(
 
     Raises:
         KeyError: if the dataset's metadata name no evaluator type, or an unknown one.
-        ValueError: if the model predicts nothing that the dataset's evaluators measure.
+        ValueError: if the model predicts nothing that the dataset's evaluators measure, or
+            ``TEST.SLENDER`` cannot be.
     """
     return build_evaluators_from_metadata(
         EvaluationContext(
@@ -99,6 +103,7 @@ def build_evaluators(
             tasks=predicted_tasks(cfg),
             coco_backend=cfg.TEST.COCO_BACKEND,
             keypoint_sigmas=tuple(cfg.TEST.KEYPOINT_OKS_SIGMAS),
+            slender=slender_options(cfg),
         ),
         predicts=predicted_kinds(cfg),
     )

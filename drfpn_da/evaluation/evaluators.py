@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 from detectron2.evaluation import (
     CityscapesInstanceEvaluator,
@@ -18,6 +19,7 @@ from .coco import FastCOCOEvaluator
 from .panoptic import PanopticQualityEvaluator
 from .pascal_voc import PascalVOCEvaluator
 from .sem_seg import MIoUEvaluator
+from .slender import SlenderCOCOEvaluator
 
 
 @register_evaluator("coco", "coco_panoptic_seg", predicts=("instances", "proposals"))
@@ -33,14 +35,15 @@ def cityscapes_boxes(context: EvaluationContext) -> DatasetEvaluator:
 
 
 def _coco(context: EvaluationContext, tasks: tuple[str, ...] | None) -> DatasetEvaluator:
-    return FastCOCOEvaluator(
-        context.dataset_name,
-        tasks,
-        context.distributed,
-        context.output_folder,
-        backend=context.coco_backend,
-        kpt_oks_sigmas=context.keypoint_sigmas,
-    )
+    options: dict[str, Any] = {
+        "backend": context.coco_backend,
+        "kpt_oks_sigmas": context.keypoint_sigmas,
+    }
+    kind = FastCOCOEvaluator
+    if context.slender is not None:
+        kind = SlenderCOCOEvaluator
+        options.update(vars(context.slender))
+    return kind(context.dataset_name, tasks, context.distributed, context.output_folder, **options)
 
 
 @register_evaluator("lvis", predicts=("instances", "proposals"))
