@@ -9,6 +9,9 @@ from .build import (
     register_evaluator,
 )
 from .coco import FastCOCOEvaluator
+from .label_free import SECOND_OPINION, LabelFreeEvaluator
+from .label_free_correlation import ScoreQuality, rank_correlations, spearman
+from .label_free_scores import is_label_free, needs_second_opinion, selection_mode
 from .panoptic import PanopticQualityEvaluator
 from .pascal_voc import PascalVOCEvaluator
 from .predictions import predicted_kinds, register_predicted_kinds
@@ -18,14 +21,22 @@ from .slender import SlenderCOCOEvaluator
 __all__ = [
     "EvaluationContext",
     "FastCOCOEvaluator",
+    "SECOND_OPINION",
+    "LabelFreeEvaluator",
     "MIoUEvaluator",
     "PanopticQualityEvaluator",
     "PascalVOCEvaluator",
     "SlenderCOCOEvaluator",
+    "ScoreQuality",
     "build_evaluators",
     "build_evaluators_from_metadata",
     "evaluator_types",
+    "is_label_free",
+    "needs_second_opinion",
     "predicted_kinds",
+    "rank_correlations",
     "register_evaluator",
     "register_predicted_kinds",
+    "selection_mode",
+    "spearman",
 ]

@@ -21,6 +21,9 @@ from .slender_bins import SlenderOptions, slender_options
 
 logger = logging.getLogger(__name__)
 
+#: Evaluator type of the scores without labels.
+LABEL_FREE = "label_free"
+
 
 @dataclass(frozen=True)
 class EvaluationContext:
@@ -38,6 +41,11 @@ class EvaluationContext:
     slender: SlenderOptions | None = None
     # Gather the results of all processes.
     distributed: bool = True
+    # TEST.LABEL_FREE.ENABLED: scores without labels beside the data set's own evaluators, or alone
+    # if it has none.
+    label_free: bool = False
+    # TEST.LABEL_FREE.SCORE_THRESH.
+    label_free_threshold: float = 0.3
 
 
 Factory = Callable[[EvaluationContext], DatasetEvaluator]
@@ -92,7 +100,8 @@ def build_evaluators(
         output_folder: where results are dumped. None: nowhere.
 
     Raises:
-        KeyError: if the dataset's metadata name no evaluator type, or an unknown one.
+        KeyError: if the dataset's metadata name no evaluator type (and scores without labels are
+            not asked for), or an unknown one.
         ValueError: if the model predicts nothing that the dataset's evaluators measure, or
             ``TEST.SLENDER`` cannot be.
     """
@@ -103,6 +112,8 @@ def build_evaluators(
             tasks=predicted_tasks(cfg),
             coco_backend=cfg.TEST.COCO_BACKEND,
             keypoint_sigmas=tuple(cfg.TEST.KEYPOINT_OKS_SIGMAS),
+            label_free=cfg.TEST.LABEL_FREE.ENABLED,
+            label_free_threshold=cfg.TEST.LABEL_FREE.SCORE_THRESH,
             slender=slender_options(cfg),
         ),
         predicts=predicted_kinds(cfg),
@@ -120,7 +131,7 @@ def build_evaluators_from_metadata(
             that the dataset's evaluators measure.
     """
     kinds = None if predicts is None else frozenset(predicts)
-    types = _types_of(context.dataset_name)
+    types = _types_of(context)
     entries = [entry for name in types for entry in _entries(name, context.dataset_name)]
     factories = [e.factory for e in entries if kinds is None or e.predicts & kinds]
     if not factories:
@@ -134,15 +145,19 @@ def build_evaluators_from_metadata(
     return DatasetEvaluators([factory(context) for factory in dict.fromkeys(factories)])
 
 
-def _types_of(dataset_name: str) -> list[str]:
+def _types_of(context: EvaluationContext) -> list[str]:
+    dataset_name = context.dataset_name
     metadata = MetadataCatalog.get(dataset_name)
-    several = metadata.get("evaluator_types")
-    types = list(several) if several else [metadata.get("evaluator_type")]
-    if types == [None]:
+    several = metadata.get("evaluator_types") or [metadata.get("evaluator_type")]
+    types = [name for name in several if name is not None]
+    if context.label_free:
+        types.append(LABEL_FREE)
+    if not types:
         raise KeyError(
             f"Dataset '{dataset_name}' does not say how it is evaluated. Write "
             f"MetadataCatalog.get('{dataset_name}').set(evaluator_type=...) with one of "
-            f"{evaluator_types()}, or your own type added by register_evaluator."
+            f"{evaluator_types()}, or your own type added by register_evaluator; pictures without "
+            "labels need TEST.LABEL_FREE.ENABLED True."
         )
     return types
 

@@ -14,8 +14,9 @@ from detectron2.evaluation import (
 
 from drfpn_da.compat import install_cityscapes_bridge
 
-from .build import EvaluationContext, register_evaluator
+from .build import LABEL_FREE, EvaluationContext, register_evaluator
 from .coco import FastCOCOEvaluator
+from .label_free import LabelFreeEvaluator
 from .panoptic import PanopticQualityEvaluator
 from .pascal_voc import PascalVOCEvaluator
 from .sem_seg import MIoUEvaluator
@@ -90,6 +91,14 @@ def sem_seg(context: EvaluationContext) -> DatasetEvaluator:
 def panoptic(context: EvaluationContext) -> DatasetEvaluator:
     """Panoptic quality."""
     return PanopticQualityEvaluator(context.dataset_name, context.distributed)
+
+
+@register_evaluator(LABEL_FREE, predicts=("instances", "sem_seg"))
+def label_free(context: EvaluationContext) -> DatasetEvaluator:
+    """Confidence, entropy and agreement of predictions, without labels."""
+    return LabelFreeEvaluator(
+        context.dataset_name, context.label_free_threshold, context.distributed
+    )
 
 
 def _require(module: str, package: str, context: EvaluationContext) -> None:

@@ -6,23 +6,24 @@ Kinds: "instances", "masks" (instances with masks), "keypoints", "proposals", "s
 from __future__ import annotations
 
 import inspect
-from typing import Callable
+from typing import Callable, TypeVar
 
 from detectron2.config import CfgNode
 from detectron2.modeling import META_ARCH_REGISTRY
 
-KindsFunction = Callable[[CfgNode], "frozenset[str]"]
+KindsFunction = Callable[[CfgNode], "frozenset[str] | None"]
+_Function = TypeVar("_Function", bound=KindsFunction)
 
 _TABLE: dict[str, KindsFunction] = {}
 
 
-def register_predicted_kinds(*meta_architectures: str) -> Callable[[KindsFunction], KindsFunction]:
+def register_predicted_kinds(*meta_architectures: str) -> Callable[[_Function], _Function]:
     """Tell what a meta-architecture predicts, as a function of the config.
 
     Subclasses of a registered one need no entry of their own.
     """
 
-    def decorator(function: KindsFunction) -> KindsFunction:
+    def decorator(function: _Function) -> _Function:
         _TABLE.update(dict.fromkeys(meta_architectures, function))
         return function
 
@@ -31,7 +32,10 @@ def register_predicted_kinds(*meta_architectures: str) -> Callable[[KindsFunctio
 
 def predicted_kinds(cfg: CfgNode) -> frozenset[str] | None:
     """Return the kinds that the configured model predicts, or None if its class is unknown here."""
-    name = cfg.MODEL.META_ARCHITECTURE
+    return _kinds_of(cfg.MODEL.META_ARCHITECTURE, cfg)
+
+
+def _kinds_of(name: str, cfg: CfgNode) -> frozenset[str] | None:
     if name in _TABLE:
         return _TABLE[name](cfg)
     model = META_ARCH_REGISTRY.get(name)
@@ -83,3 +87,8 @@ def _proposals(cfg: CfgNode) -> frozenset[str]:
 @register_predicted_kinds("SemanticSegmentor")
 def _sem_seg(cfg: CfgNode) -> frozenset[str]:
     return frozenset({"sem_seg"})
+
+
+@register_predicted_kinds("AdaptiveModel")
+def _adapted(cfg: CfgNode) -> frozenset[str] | None:
+    return _kinds_of(cfg.MODEL.ADAPT.DETECTOR, cfg)

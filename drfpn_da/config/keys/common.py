@@ -15,9 +15,10 @@ def add_keys(_C: CN) -> None:
     # Autocast type with SOLVER.AMP.ENABLED: "float16" or "bfloat16". On CPU it is always bfloat16.
     _C.SOLVER.AMP.PRECISION = "float16"
 
-    # Metric that decides model_best.pth, for example "bbox/AP" ("" = keep no best checkpoint).
+    # Metric that decides model_best.pth, for example "bbox/AP" ("" = keep no best checkpoint). With
+    # several test sets, each has its own model_best_<set>.pth.
     _C.TEST.BEST_METRIC = ""
-    # Pictures of the first test set drawn with predictions each VIS_PERIOD iterations.
+    # Pictures of each test set drawn with predictions every VIS_PERIOD iterations.
     _C.TEST.VIS_IMAGES = 4
     # COCO evaluation backend: "auto" (fastest that is installed), "pycocotools" or
     # "faster-coco-eval".
