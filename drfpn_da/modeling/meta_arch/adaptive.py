@@ -145,11 +145,14 @@ class AdaptiveModel(nn.Module):
             ValueError: no source picture, no target picture for an objective that needs one, or an
                 unknown domain.
         """
-        return self._train(batched_inputs) if self.training else self._evaluate(batched_inputs)
+        if self.training:
+            return self._train(batched_inputs)
+        return self.predict(batched_inputs, self.evaluate)
 
-    def _evaluate(self, batched_inputs: Inputs) -> Any:
+    def predict(self, batched_inputs: Inputs, by: str) -> Any:
+        """Return the outputs of the "student", or of the "teacher" if there is one."""
         detector, taps = self.detector, self._taps
-        if self.evaluate == "teacher" and self.teacher and self._teacher_taps:
+        if by == "teacher" and self.teacher and self._teacher_taps:
             detector, taps = self.teacher.detector, self._teacher_taps
         return self.run(detector, taps, batched_inputs)
 
