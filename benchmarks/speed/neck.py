@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -23,6 +21,7 @@ from fvcore.nn import FlopCountAnalysis
 
 from benchmarks.report import format_table, write_report
 from benchmarks.speed.plain_drfpn import STEPS, without
+from benchmarks.timing import measure, peak_growth, timed
 from drfpn_da.modeling import DRFPNNeck
 
 CHANNELS = {"res2": 256, "res3": 512, "res4": 1024, "res5": 2048}
@@ -66,40 +65,21 @@ def run_once(
     amp: contextlib.AbstractContextManager = contextlib.nullcontext()
     if args.amp:
         amp = torch.autocast(args.device, dtype=getattr(torch, args.amp))
-    _synchronise(args.device)
-    start = time.perf_counter()
-    with amp, torch.set_grad_enabled(backward):
-        total = sum(x.float().mean() for x in neck(inputs).values())
-    if backward:
-        total.backward()
-    _synchronise(args.device)
-    return time.perf_counter() - start
 
+    def once() -> None:
+        with amp, torch.set_grad_enabled(backward):
+            total = sum(x.float().mean() for x in neck(inputs).values())
+        if backward:
+            total.backward()
 
-def _synchronise(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def measure(runs: dict[str, Callable[[], float]], rounds: int, warmup: int = 2) -> dict[str, float]:
-    """Median seconds of each run; every round runs all of them once."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for i in range(warmup + rounds):
-        for name, run in runs.items():
-            seconds = run()
-            if i >= warmup:
-                times[name].append(seconds)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return timed(once, args.device)
 
 
 def peak_memory(name: str, args: argparse.Namespace) -> float:
     """MiB that one forward and backward needs above model and inputs."""
     if args.device == "cuda":
         neck, inputs = build_neck(name).cuda(), build_inputs(args)
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run_once(neck, inputs, True, args)
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+        return peak_growth(lambda: run_once(neck, inputs, True, args), "cuda")
     # The peak of a process never falls: each neck needs its own.
     command = [sys.executable, "-m", "benchmarks.speed.neck", *sys.argv[1:], "--memory-of", name]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -107,15 +87,7 @@ def peak_memory(name: str, args: argparse.Namespace) -> float:
 
 def _peak_rss_growth(name: str, args: argparse.Namespace) -> float:
     neck, inputs = build_neck(name), build_inputs(args)
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the present
-    before = _read_peak_kib()
-    run_once(neck, inputs, True, args)
-    return (_read_peak_kib() - before) / 1024
-
-
-def _read_peak_kib() -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
+    return peak_growth(lambda: run_once(neck, inputs, True, args), "cpu")
 
 
 def _timed_passes(
