@@ -3,6 +3,7 @@
 from .hooks import BestCheckpointer, PredictionPictures, StepSeed
 from .lazy import evaluate_lazy, start_lazy_run, train_lazy
 from .run import start_run
+from .second_opinion import SecondOpinion
 from .step import CPUAMPTrainer, amp_trainer, build_ddp_model
 from .trainer import Trainer
 from .wandb_writer import WandbWriter
@@ -11,6 +12,7 @@ __all__ = [
     "BestCheckpointer",
     "CPUAMPTrainer",
     "PredictionPictures",
+    "SecondOpinion",
     "StepSeed",
     "Trainer",
     "WandbWriter",

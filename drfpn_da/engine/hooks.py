@@ -11,6 +11,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetMapper,
+    Metadata,
     MetadataCatalog,
     build_detection_test_loader,
     get_detection_dataset_dicts,
@@ -60,31 +61,39 @@ class BestCheckpointer(hooks.BestCheckpointer):
             if self.best_metric is None or self._compare(value, self.best_metric):
                 self._update_best(value, iteration)
 
+    def after_train(self) -> None:
+        """Judge the last evaluation; runs that go on later go on from the final checkpoint."""
+        final = self._checkpointer.get_checkpoint_file()
+        super().after_train()
+        # What is saved here counts one iteration more than were trained.
+        if final:
+            self._checkpointer.tag_last_checkpoint(os.path.basename(final))
+
 
 class PredictionPictures(HookBase):
-    """Draws predictions on the first test pictures now and then.
+    """Draws predictions on the first pictures of each test set now and then.
 
-    They go to TensorBoard and to ``OUTPUT_DIR/predictions/<picture>_<iteration>.png``. For the main
-    process only.
+    They go to TensorBoard and to ``OUTPUT_DIR/predictions/<picture>_<iteration>.png``, with several
+    test sets to a folder for each set. For the main process only.
 
     Args:
-        cfg: read are VIS_PERIOD, TEST.VIS_IMAGES, DATASETS.TEST and OUTPUT_DIR.
+        cfg: read are VIS_PERIOD, TEST.VIS_IMAGES, DATASETS and OUTPUT_DIR.
         score_threshold: instances below it are not drawn.
     """
 
     def __init__(self, cfg: CfgNode, score_threshold: float = 0.3) -> None:
         self._cfg = cfg
         self._threshold = score_threshold
-        self._folder = os.path.join(cfg.OUTPUT_DIR, "predictions")
 
     def after_step(self) -> None:
         """Draw if it is time."""
         done = self.trainer.iter + 1
         if self._cfg.VIS_PERIOD > 0 and done % self._cfg.VIS_PERIOD == 0:
-            self._draw(done)
+            sets = self._cfg.DATASETS.TEST
+            for name in sets:
+                self._draw(name, "predictions" if len(sets) == 1 else f"predictions/{name}", done)
 
-    def _draw(self, done: int) -> None:
-        name = self._cfg.DATASETS.TEST[0]
+    def _draw(self, name: str, group: str, done: int) -> None:
         records = get_detection_dataset_dicts(name, filter_empty=False)
         loader = build_detection_test_loader(
             records[: self._cfg.TEST.VIS_IMAGES], mapper=DatasetMapper(self._cfg, False)
@@ -92,17 +101,26 @@ class PredictionPictures(HookBase):
         model = self.trainer.model
         if isinstance(model, DistributedDataParallel):
             model = model.module
-        os.makedirs(self._folder, exist_ok=True)
+        folder = os.path.join(self._cfg.OUTPUT_DIR, group)
+        os.makedirs(folder, exist_ok=True)
         with inference_context(model), torch.no_grad():
             for inputs in loader:
                 picture = draw_predictions(
                     read_rgb(inputs[0]["file_name"]),
                     model(inputs)[0],
-                    MetadataCatalog.get(name),
+                    self._metadata(name),
                     score_threshold=self._threshold,
                 )
                 stem = Path(inputs[0]["file_name"]).stem
-                Image.fromarray(picture).save(f"{self._folder}/{stem}_{done:07d}.png")
+                Image.fromarray(picture).save(f"{folder}/{stem}_{done:07d}.png")
                 self.trainer.storage.put_image(
-                    f"predictions/{stem}", torch.from_numpy(picture.copy()).permute(2, 0, 1)
+                    f"{group}/{stem}", torch.from_numpy(picture.copy()).permute(2, 0, 1)
                 )
+
+    def _metadata(self, name: str) -> Metadata:
+        """Class names of the set itself, or of the training set if it has none."""
+        for candidate in (name, *self._cfg.DATASETS.TRAIN):
+            metadata = MetadataCatalog.get(candidate)
+            if metadata.get("thing_classes") or metadata.get("stuff_classes"):
+                return metadata
+        return MetadataCatalog.get(name)

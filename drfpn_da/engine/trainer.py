@@ -10,8 +10,8 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, build_detection_test_loader
 from detectron2.engine import DefaultTrainer, HookBase, hooks
-from detectron2.evaluation import DatasetEvaluators
-from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
+from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_context
+from detectron2.modeling import GeneralizedRCNNWithTTA
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 from torch import nn
@@ -21,8 +21,16 @@ from ..data.checked_mapper import CheckedMapper
 from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything
 from ..evaluation import build_evaluators
-from .hooks import BestCheckpointer, PredictionPictures, StepSeed
+from .hooks import PredictionPictures, StepSeed
+from .model_selection import (
+    add_results,
+    best_checkpointers,
+    check_evaluation,
+    detector_for_tta,
+    with_second_opinion,
+)
 from .run import shared_seed
+from .second_opinion import the_other
 from .step import amp_trainer, build_ddp_model
 from .wandb_writer import WandbWriter
 
@@ -75,38 +83,65 @@ class Trainer(DefaultTrainer):
     def build_evaluator(
         cls, cfg: CfgNode, dataset_name: str, output_folder: str | None = None
     ) -> DatasetEvaluators:
-        """Return the evaluators that the data set's metadata ask for."""
+        """Return the evaluators that the data set's metadata and TEST.LABEL_FREE ask for.
+
+        With several test sets, each writes into a folder of its own name.
+        """
         folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference")
+        if len(cfg.DATASETS.TEST) > 1:
+            folder = os.path.join(folder, dataset_name)
         return build_evaluators(cfg, dataset_name, folder)
+
+    @classmethod
+    def test(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        evaluators: DatasetEvaluator | list[DatasetEvaluator] | None = None,
+    ) -> OrderedDict:
+        """Evaluate on every test set, as detectron2 does; see also TEST.LABEL_FREE and EVAL_BOTH.
+
+        Returns:
+            Task -> metric -> value; with several test sets, set -> task -> metric -> value.
+
+        Raises:
+            ValueError: a teacher is asked for and there is none.
+        """
+        results = super().test(cfg, with_second_opinion(cfg, model), evaluators)
+        if cfg.TEST.EVAL_BOTH:
+            name, predict = the_other(model, "TEST.EVAL_BOTH")
+            folder = os.path.join(cfg.OUTPUT_DIR, f"inference_{name}")
+            if evaluators is None:
+                evaluators = [cls.build_evaluator(cfg, n, folder) for n in cfg.DATASETS.TEST]
+            with inference_context(model):
+                others = super().test(cfg, predict, evaluators)
+            add_results(results, others, f"_{name}", len(cfg.DATASETS.TEST) > 1)
+        return results
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
         """Evaluate with test-time augmentation (TEST.AUG); result names end in ``_TTA``.
 
         Raises:
-            ValueError: the model is not a GeneralizedRCNN.
+            ValueError: the detector is not a GeneralizedRCNN, or it uses context vectors.
         """
-        if not isinstance(getattr(model, "module", model), GeneralizedRCNN):
-            raise ValueError(
-                "TEST.AUG.ENABLED works with MODEL.META_ARCHITECTURE GeneralizedRCNN, not with "
-                f"{cfg.MODEL.META_ARCHITECTURE}: write TEST.AUG.ENABLED False"
-            )
+        tta = GeneralizedRCNNWithTTA(cfg, detector_for_tta(cfg, model))
         folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
         evaluators = [cls.build_evaluator(cfg, name, folder) for name in cfg.DATASETS.TEST]
-        results = cls.test(cfg, GeneralizedRCNNWithTTA(cfg, model), evaluators)
+        results = super().test(cfg, tta, evaluators)
         return OrderedDict((f"{name}_TTA", value) for name, value in results.items())
 
     def build_hooks(self) -> list[HookBase | None]:
         """Return detectron2's hooks and those of drfpn_da, the writers last."""
         cfg = self.cfg
+        if cfg.DATASETS.TEST:
+            check_evaluation(cfg, self.model)
         ret = [StepSeed(cfg.SEED), *super().build_hooks()]
         extra: list[HookBase] = []
         if cfg.TEST.AUG.ENABLED:
             extra.append(hooks.EvalHook(0, lambda: self.test_with_TTA(cfg, self.model)))
         if comm.is_main_process():
-            if cfg.TEST.BEST_METRIC:
-                period, metric = cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC
-                extra.append(BestCheckpointer(period, self.checkpointer, metric))
+            extra += best_checkpointers(cfg, self.checkpointer)
             if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and cfg.TEST.VIS_IMAGES:
                 extra.append(PredictionPictures(cfg))
         writers_last = len(ret) - int(isinstance(ret[-1], hooks.PeriodicWriter))
