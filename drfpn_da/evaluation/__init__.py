@@ -17,6 +17,7 @@ from .pascal_voc import PascalVOCEvaluator
 from .predictions import predicted_kinds, register_predicted_kinds
 from .sem_seg import MIoUEvaluator
 from .slender import SlenderCOCOEvaluator
+from .voc_of_coco import VOCOfCOCOEvaluator
 
 __all__ = [
     "EvaluationContext",
@@ -26,8 +27,9 @@ __all__ = [
     "MIoUEvaluator",
     "PanopticQualityEvaluator",
     "PascalVOCEvaluator",
-    "SlenderCOCOEvaluator",
     "ScoreQuality",
+    "SlenderCOCOEvaluator",
+    "VOCOfCOCOEvaluator",
     "build_evaluators",
     "build_evaluators_from_metadata",
     "evaluator_types",

@@ -21,6 +21,7 @@ from .panoptic import PanopticQualityEvaluator
 from .pascal_voc import PascalVOCEvaluator
 from .sem_seg import MIoUEvaluator
 from .slender import SlenderCOCOEvaluator
+from .voc_of_coco import VOCOfCOCOEvaluator
 
 
 @register_evaluator("coco", "coco_panoptic_seg", predicts=("instances", "proposals"))
@@ -63,6 +64,12 @@ def lvis(context: EvaluationContext) -> DatasetEvaluator:
 def pascal_voc(context: EvaluationContext) -> DatasetEvaluator:
     """Average precision of VOC 2007 and of VOC 2010 and later."""
     return PascalVOCEvaluator(context.dataset_name)
+
+
+@register_evaluator("voc_of_coco", predicts="instances")
+def voc_of_coco(context: EvaluationContext) -> DatasetEvaluator:
+    """Average precision of VOC 2007 and of VOC 2010 on a data set in COCO's format."""
+    return VOCOfCOCOEvaluator(context.dataset_name)
 
 
 @register_evaluator("cityscapes_instance", predicts="masks")
