@@ -1,5 +1,6 @@
 """Training: the trainer, its hooks, and the start of a run."""
 
+from .domain_features import pool_features
 from .hooks import BestCheckpointer, PredictionPictures, StepSeed
 from .lazy import evaluate_lazy, start_lazy_run, train_lazy
 from .run import start_run
@@ -19,6 +20,7 @@ __all__ = [
     "amp_trainer",
     "build_ddp_model",
     "evaluate_lazy",
+    "pool_features",
     "start_lazy_run",
     "start_run",
     "train_lazy",

@@ -10,7 +10,15 @@ from .domain import (
     masked_mean,
     valid_cells,
 )
+from .domain_distance import principal_components, proxy_a_distance
 from .gradient_reversal import dann_ramp, reverse_gradient
+from .importance import (
+    importance_cross_entropy,
+    mean_by_group,
+    rank_regularisation,
+    relabel_by_margin,
+    split_by_importance,
+)
 from .pooling import adaptive_average_matrix, pool_adaptive_average
 from .upsample import add_upsampled
 from .warp import build_sampling_grid, offset_warp
@@ -31,4 +39,11 @@ __all__ = [
     "valid_cells",
     "dann_ramp",
     "reverse_gradient",
+    "principal_components",
+    "proxy_a_distance",
+    "importance_cross_entropy",
+    "mean_by_group",
+    "rank_regularisation",
+    "relabel_by_margin",
+    "split_by_importance",
 ]

@@ -1,15 +1,18 @@
 """Pictures: predictions, ground truth, sheets and curves."""
 
 from .curves import curve, plot_curves, read_metrics
+from .domains import DomainPanel, draw_domains
 from .draw import draw_predictions, draw_training_input, draw_truth, read_rgb
 from .files import free_path, save_new, save_picture
 from .layout import contact_sheet, side_by_side
 from .page import Page
 
 __all__ = [
+    "DomainPanel",
     "Page",
     "contact_sheet",
     "curve",
+    "draw_domains",
     "draw_predictions",
     "draw_training_input",
     "draw_truth",

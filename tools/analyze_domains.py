@@ -1,0 +1,173 @@
+#!/usr/bin/env python
+"""Draw features of source and target pictures in a plane, and measure how far apart they are.
+
+    tools/analyze_domains.py --config-file C.yaml --weights source_only.pth adapted.pth
+    tools/analyze_domains.py --config-file C.yaml --taps res3 p4 --source sunny --target foggy
+
+Each picture gives one vector for each tap: the feature's mean over the picture. Vectors are drawn
+by their principal components (PCA) and, if scikit-learn is installed, by t-SNE. The number is the
+proxy A-distance: 2 if a linear classifier tells the domains of unseen pictures apart without error,
+about 0 if it cannot. Numbers are written beside the picture as JSON; no label is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, DatasetMapper, build_detection_test_loader
+from detectron2.modeling import build_model
+from torch import Tensor
+
+from drfpn_da.config import setup_cfg
+from drfpn_da.data.checked_mapper import CheckedMapper
+from drfpn_da.data.validate import check_registered
+from drfpn_da.engine import pool_features
+from drfpn_da.functional import principal_components, proxy_a_distance
+from drfpn_da.visualization import DomainPanel, draw_domains, save_new, save_picture
+
+METHODS = ("pca", "tsne")
+
+
+def pick_records(names: Sequence[str], number: int) -> list[dict[str, Any]]:
+    """Return at most ``number`` records of data sets, evenly spread over them, without labels."""
+    for name in names:
+        check_registered(name)
+    records = [record for name in names for record in DatasetCatalog.get(name)]
+    chosen = np.linspace(0, len(records) - 1, min(number, len(records))).round().astype(int)
+    return [records[i] for i in chosen]
+
+
+def pool_domain(
+    cfg: CfgNode, model: Any, records: list[dict], taps: list[str]
+) -> dict[str, Tensor]:
+    """Return tap -> (pictures, C) of records, read as for evaluation."""
+    loader = build_detection_test_loader(
+        records, mapper=CheckedMapper(DatasetMapper(cfg, False)), num_workers=0
+    )
+    return pool_features(model, loader, taps)
+
+
+def project(
+    method: str, source: Tensor, target: Tensor, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points of both domains, (N, 2) and (M, 2), in one plane."""
+    both = torch.cat([source, target])
+    if method == "pca":
+        points = principal_components(both).numpy()
+    else:
+        from sklearn.manifold import TSNE
+
+        perplexity = min(30.0, (len(both) - 1) / 3)
+        tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed)
+        points = tsne.fit_transform(both.double().numpy())
+    return points[: len(source)], points[len(source) :]
+
+
+def default_taps(cfg: CfgNode) -> list[str]:
+    """Return the features that MODEL.STRONG_WEAK aligns or would align."""
+    node = cfg.MODEL.STRONG_WEAK
+    return list(dict.fromkeys([*node.LOCAL.FEATURES, *node.GLOBAL.FEATURES]))
+
+
+def titles_of(weights: Sequence[str]) -> list[str]:
+    """Return a short name for each checkpoint, different for each."""
+    if len(weights) == 2:
+        return ["before", "after"]
+    names = [Path(path).stem or "random weights" for path in weights]
+    return [n if names.count(n) == 1 else f"{n} ({i})" for i, n in enumerate(names, start=1)]
+
+
+def choose_methods(asked: Sequence[str] | None) -> list[str]:
+    """Return the projections to draw; t-SNE needs scikit-learn."""
+    if importlib.util.find_spec("sklearn") is not None:
+        return list(asked or METHODS)
+    if asked and "tsne" in asked:
+        raise SystemExit("--methods tsne needs scikit-learn: pip install 'drfpn_da[analysis]'")
+    return ["pca"]
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument(
+        "--weights", nargs="+", metavar="FILE", help="checkpoints to compare; default MODEL.WEIGHTS"
+    )
+    parser.add_argument("--source", nargs="+", metavar="SET", help="default: DATASETS.TRAIN")
+    parser.add_argument("--target", nargs="+", metavar="SET", help="default: DATASETS.TARGET")
+    parser.add_argument(
+        "--taps", nargs="+", metavar="NAME", help="default: the features of MODEL.STRONG_WEAK"
+    )
+    parser.add_argument("--number", type=int, default=200, help="pictures of each domain")
+    parser.add_argument("--splits", type=int, default=10, help="splits for the A-distance")
+    parser.add_argument("--seed", type=int, default=0, help="of splits and t-SNE")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="default: all that can run")
+    parser.add_argument("--output", default="output/domains.png", metavar="PNG")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs of the config")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Run the tool; return what it wrote as JSON."""
+    args = get_parser().parse_args(argv)
+    methods = choose_methods(args.methods)
+    cfg = setup_cfg(args)
+    sets = {
+        "source": args.source or list(cfg.DATASETS.TRAIN),
+        "target": args.target or list(cfg.DATASETS.TARGET),
+    }
+    for domain, key in (("source", "TRAIN"), ("target", "TARGET")):
+        if not sets[domain]:
+            raise SystemExit(
+                f"No {domain} pictures: give --{domain}, or a config with DATASETS.{key}"
+            )
+    records = {domain: pick_records(names, args.number) for domain, names in sets.items()}
+    taps = args.taps or default_taps(cfg)
+    weights = args.weights or [cfg.MODEL.WEIGHTS]
+    result: dict[str, Any] = {
+        "sets": sets,
+        "pictures": {domain: len(chosen) for domain, chosen in records.items()},
+        "splits": args.splits,
+        "seed": args.seed,
+        "models": [],
+    }
+    panels: dict[tuple[str, str], list[DomainPanel]] = {(t, m): [] for t in taps for m in methods}
+    for title, path in zip(titles_of(weights), weights):
+        model = build_model(cfg).eval()
+        DetectionCheckpointer(model).load(path)
+        source, target = (pool_domain(cfg, model, records[d], taps) for d in ("source", "target"))
+        distances = {}
+        for tap in taps:
+            values = proxy_a_distance(source[tap], target[tap], args.splits, args.seed)
+            mean, spread = float(values.mean()), float(values.std(correction=0))
+            distances[tap] = {"mean": mean, "std": spread, "values": values.tolist()}
+            print(f"{title:12} {tap:12} proxy A-distance {mean:6.3f} (std {spread:.3f})")
+            for method in methods:
+                label = (
+                    f"{tap}, {title}: {mean:.2f}" if method == "pca" else f"{tap}, {title}, t-SNE"
+                )
+                points = project(method, source[tap], target[tap], args.seed)
+                panels[tap, method].append(DomainPanel(label, *points))
+        result["models"].append({"title": title, "weights": path, "a_distance": distances})
+    grid = [panel for row in panels.values() for panel in row]
+    names = (" + ".join(sets["source"]), " + ".join(sets["target"]))
+    picture = save_picture(draw_domains(grid, max(2, len(weights)), names), args.output)
+    text = json.dumps(result, indent=1) + "\n"
+    written = save_new(picture.with_suffix(".json"), lambda name: Path(name).write_text(text))
+    print(f"wrote {picture} and {written}")
+    return {**result, "picture": str(picture), "json": str(written)}
+
+
+if __name__ == "__main__":
+    main()
