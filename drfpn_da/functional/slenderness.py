@@ -28,11 +28,11 @@ def slenderness_from_sides(sides: Tensor) -> Tensor:
         sides: (..., 2).
 
     Returns:
-        (...), 0 where a side is not positive.
+        (...), 0 where a side is not positive, NaN where one is NaN.
     """
     sides = sides.double()
     short, long = sides.amin(dim=-1), sides.amax(dim=-1)
-    return torch.where(short > 0, short / long, torch.zeros_like(short))
+    return torch.where(short <= 0, torch.zeros_like(short), short / long)
 
 
 def slenderness_from_boxes(boxes: Tensor) -> Tensor:
