@@ -2,8 +2,16 @@
 
 from .datasets import register_all, register_coco_json, register_image_folder
 from .loader import build_train_loader
+from .two_stream import build_adaptation_loader, build_two_stream_loader
 from .validate import validate_datasets
 
-__all__ = ["build_train_loader", "register_coco_json", "register_image_folder", "validate_datasets"]
+__all__ = [
+    "build_adaptation_loader",
+    "build_train_loader",
+    "build_two_stream_loader",
+    "register_coco_json",
+    "register_image_folder",
+    "validate_datasets",
+]
 
 register_all()

@@ -18,6 +18,7 @@ class Stream(enum.IntEnum):
     SAMPLE = 1
     STEP = 2
     MODEL = 3
+    TARGET = 4
 
 
 def derive_seed(seed: int, stream: Stream, *position: int) -> int:

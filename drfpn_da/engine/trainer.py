@@ -18,8 +18,8 @@ from torch import nn
 
 from ..compat import default_trainer_parts
 from ..data.checked_mapper import CheckedMapper
-from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything
+from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
 from .hooks import PredictionPictures, StepSeed
 from .model_selection import (
@@ -71,7 +71,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:
         """Return a loader whose batches depend on the seed and the iteration alone."""
-        return build_train_loader(cfg)
+        return build_adaptation_loader(cfg)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
