@@ -3,6 +3,13 @@
 from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
 from .feature_taps import FeatureTaps, Recording
 from .meta_arch import FCOS, AdaptiveModel
+from .roi_heads import (
+    SCNCascadeROIHeads,
+    SCNFastRCNNOutputLayers,
+    SCNRes5ROIHeads,
+    SCNROIHeads,
+    find_scn_heads,
+)
 from .teacher import MeanTeacher
 
 __all__ = [
@@ -16,4 +23,9 @@ __all__ = [
     "LastLevelP6P7",
     "MobileNetV2",
     "TimmBackbone",
+    "SCNCascadeROIHeads",
+    "SCNFastRCNNOutputLayers",
+    "SCNROIHeads",
+    "SCNRes5ROIHeads",
+    "find_scn_heads",
 ]
