@@ -7,7 +7,8 @@
 Each picture gives one vector for each tap: the feature's mean over the picture. Vectors are drawn
 by their principal components (PCA) and, if scikit-learn is installed, by t-SNE. The number is the
 proxy A-distance: 2 if a linear classifier tells the domains of unseen pictures apart without error,
-about 0 if it cannot. Numbers are written beside the picture as JSON; no label is read.
+about 0 if it cannot. Numbers are written beside the picture as JSON; no label is read. An option
+with one value (--number, --output) must stand between a list and KEY VALUE pairs.
 """
 
 from __future__ import annotations
