@@ -92,22 +92,30 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
             for output in outputs
         ):
             _refuse_keypoints(("keypoints",))
+        before = len(self._predictions)
         super().process(inputs, outputs)
+        # Here and not at the end: every process measures its own masks.
+        for prediction in self._predictions[before:]:
+            measure_masks(prediction)
 
     def _eval_predictions(self, predictions: list[dict], img_ids: Any = None) -> None:
         slender: dict[str, dict[str, float]] = OrderedDict()
         if self._do_evaluation:
             # First: the ordinary evaluation changes annotations and predictions.
             found = list(itertools.chain.from_iterable(p["instances"] for p in predictions))
+            measured = [p["mask_slenderness"] for p in predictions if "mask_slenderness" in p]
+            slenderness = np.concatenate([np.empty(0), *measured])
             tasks = self._tasks or self._tasks_from_predictions(found)
             for task in sorted(tasks):
-                scores = self._score(found, task, img_ids)
+                scores = self._score(found, task, slenderness, img_ids)
                 log_scores(logger, task, scores)
                 slender[f"{task}_slender"] = scores.results()
         super()._eval_predictions(predictions, img_ids)
         self._results.update(slender)
 
-    def _score(self, found: list[dict], task: str, img_ids: Any) -> SlenderScores:
+    def _score(
+        self, found: list[dict], task: str, mask_slenderness: np.ndarray, img_ids: Any
+    ) -> SlenderScores:
         api = self._coco_api
         images = sorted(api.getImgIds() if img_ids is None else set(img_ids))
         categories = sorted(api.getCatIds())
@@ -128,7 +136,9 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
             crowd=np.array([bool(a.get("iscrowd", 0)) for a in annotations], dtype=bool),
         )
         if img_ids is not None:
-            found = [f for f in found if f["image_id"] in image_index]
+            kept = [i for i, f in enumerate(found) if f["image_id"] in image_index]
+            found = [found[i] for i in kept]
+            mask_slenderness = mask_slenderness[kept] if task == "segm" else mask_slenderness
         found_shapes = Detections(
             image=_look_up(
                 image_index, (f["image_id"] for f in found), "image", self._metadata.name
@@ -139,14 +149,22 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
             scores=np.array([f["score"] for f in found], dtype=float),
         )
         path = PathManager.get_local_path(self._metadata.json_file)
-        found_slenderness, found_aspect = _measure(found_shapes)
+        boxes = found_shapes.boxes
+        if found_shapes.masks:
+            boxes = np.asarray(mask_util.toBbox(found_shapes.masks), dtype=float)
+        found_slenderness = slenderness_from_sides(torch.from_numpy(boxes[:, 2:])).numpy()
+        if task == "segm":
+            # Masks without a pixel have no rectangle.
+            found_slenderness = np.where(
+                np.isnan(mask_slenderness), found_slenderness, mask_slenderness
+            )
         return score_bins(
             truth,
             found_shapes,
             bins=self._bins,
             aspect_bins=self._aspect_bins,
             truth_measures=(file_slenderness(path, annotations), box_aspect(truth.boxes)),
-            found_measures=(found_slenderness, found_aspect),
+            found_measures=(found_slenderness, box_aspect(boxes)),
             class_names=[str(api.cats[c].get("name", c)) for c in categories],
             legacy_fp_rule=self._legacy_fp_rule,
             limits=tuple(sorted(self._max_dets_per_image)),
@@ -158,6 +176,17 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
         if mapping is not None:
             index = {new: category_index[old] for old, new in mapping.items()}
         return _look_up(index, (f["category_id"] for f in found), "class", self._metadata.name)
+
+
+def measure_masks(prediction: dict[str, Any]) -> None:
+    """Put the slenderness of the masks of one image's predictions, if any, beside them.
+
+    Args:
+        prediction: as ``COCOEvaluator`` keeps it; gets "mask_slenderness".
+    """
+    masks = [f["segmentation"] for f in prediction.get("instances", ()) if "segmentation" in f]
+    if masks:
+        prediction["mask_slenderness"] = rle_slenderness(masks)
 
 
 def _refuse_keypoints(tasks: Sequence[str]) -> None:
@@ -180,15 +209,3 @@ def _look_up(index: dict[int, int], keys: Iterable[int], kind: str, dataset: str
 
 def _boxes(items: Sequence[dict]) -> np.ndarray:
     return np.array([item["bbox"] for item in items], dtype=float).reshape(-1, 4)
-
-
-def _measure(found: Detections) -> tuple[np.ndarray, np.ndarray]:
-    """Slenderness and width over height of detections, by their masks if they have them."""
-    boxes = found.boxes
-    if found.masks:
-        boxes = np.asarray(mask_util.toBbox(found.masks), dtype=float)
-    slenderness = slenderness_from_sides(torch.from_numpy(boxes[:, 2:])).numpy()
-    if found.masks:
-        of_masks = rle_slenderness(found.masks)
-        slenderness = np.where(np.isnan(of_masks), slenderness, of_masks)
-    return slenderness, box_aspect(boxes)

@@ -1,0 +1,220 @@
+"""Evaluation by slenderness against the ordinary evaluation: time, and equality of the numbers.
+
+    python -m benchmarks.speed.slender_eval --images 5000
+    python -m benchmarks.speed.slender_eval --images 1000 --task segm
+
+Detections are generated: half near an annotation of their class, half anywhere, 80 classes. The
+ordinary evaluator (COCO's area ranges) is timed with both backends, then the slender one, which
+gives the ordinary numbers and those of nine subsets, XS to XW; and pycocotools asked for the same
+bins by exchanging area for slenderness, twice, because an object has one area only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pycocotools.mask as mask_util
+from detectron2.data import MetadataCatalog
+from pycocotools.cocoeval import COCOeval
+
+from benchmarks.report import ROOT, format_table, write_report
+from drfpn_da.data.slenderness import box_aspect, file_slenderness
+from drfpn_da.evaluation import FastCOCOEvaluator, SlenderCOCOEvaluator
+from drfpn_da.evaluation.slender import measure_masks
+from drfpn_da.evaluation.slender_bins import ASPECT_BINS, SLENDERNESS_BINS, Bin
+
+WIDTH, HEIGHT, CLASSES = 640, 480, 80
+BACKENDS = ("faster-coco-eval", "pycocotools")
+
+
+def generate(images: int, per_image: int, masks: bool) -> tuple[dict[str, Any], list[dict]]:
+    """COCO ground truth, and the predictions that a model would have handed over."""
+    rng = np.random.default_rng(0)
+    truth: list[dict] = []
+    predictions = []
+    for image in range(1, images + 1):
+        classes = rng.integers(0, CLASSES, rng.integers(1, 5))
+        mine = []
+        for _ in range(rng.poisson(7.3)):
+            box, category = _box(rng), int(rng.choice(classes))
+            mine.append((box, category))
+            truth.append(
+                {
+                    "id": len(truth) + 1,
+                    "image_id": image,
+                    "category_id": category + 1,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": int(rng.random() < 0.01),
+                    "segmentation": [_ellipse(box)],
+                }
+            )
+            if truth[-1]["iscrowd"]:
+                truth[-1]["segmentation"] = _encode(_ellipse(box))
+        found = []
+        for _ in range(per_image):
+            if mine and rng.random() < 0.5:
+                box, category = mine[rng.integers(len(mine))]
+                x, y, w, h = box
+                shift = rng.normal(0, 0.1, 4)
+                box = [x + shift[0] * w, y + shift[1] * h, *(np.exp(shift[2:]) * (w, h)).tolist()]
+            else:
+                box, category = _box(rng), int(rng.integers(CLASSES))
+            score = round(rng.random(), 3)
+            found.append({"image_id": image, "category_id": category, "bbox": box, "score": score})
+            if masks:
+                found[-1]["segmentation"] = _encode(_ellipse(box))
+        predictions.append({"image_id": image, "instances": found})
+    data = {
+        "info": {},
+        "images": [{"id": i + 1, "width": WIDTH, "height": HEIGHT} for i in range(images)],
+        "annotations": truth,
+        "categories": [{"id": i + 1, "name": f"class {i}"} for i in range(CLASSES)],
+    }
+    return data, predictions
+
+
+def _box(rng: np.random.Generator) -> list[float]:
+    ratio, size = np.exp(rng.normal(0, 0.5)), np.exp(rng.normal(4, 1))
+    w, h = min(size * ratio, WIDTH - 2), min(size / ratio, HEIGHT - 2)
+    return [rng.uniform(0, WIDTH - w), rng.uniform(0, HEIGHT - h), w, h]
+
+
+def _ellipse(box: list[float]) -> list[float]:
+    x, y, w, h = box
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    points = np.stack([x + w / 2 * (1 + np.cos(angle)), y + h / 2 * (1 + np.sin(angle))], axis=1)
+    return points.ravel().tolist()
+
+
+def _encode(polygon: list[float]) -> dict[str, Any]:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.fillPoly(mask, [np.array(polygon).reshape(-1, 1, 2).astype(np.int32)], 1)
+    rle = mask_util.encode(np.asfortranarray(mask))
+    return {"size": rle["size"], "counts": rle["counts"].decode()}
+
+
+def timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds and result, in silence."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        start = time.perf_counter()
+        result = function()
+        return time.perf_counter() - start, result
+
+
+def evaluate(evaluator: FastCOCOEvaluator, predictions: list[dict]) -> dict[str, Any]:
+    """Evaluate a copy of the predictions, which the evaluators change."""
+    evaluator.reset()
+    evaluator._predictions = [
+        {**p, "instances": [dict(f) for f in p["instances"]]} for p in predictions
+    ]
+    return evaluator.evaluate()
+
+
+def pycocotools_by_bins(evaluator: FastCOCOEvaluator, predictions: list[dict], task: str) -> dict:
+    """AP by bin from pycocotools: slenderness, then aspect, in the place of area."""
+    api = evaluator._coco_api
+    found = [f for p in predictions for f in p["instances"]]
+    results = [{k: v for k, v in f.items() if k != "bbox" or task == "bbox"} for f in found]
+    for result in results:
+        result["category_id"] += 1
+    loaded = api.loadRes(results)
+    anns = list(api.anns.values())
+    path = evaluator._metadata.json_file
+    truth_boxes = np.array([a["bbox"] for a in anns])
+    boxes = np.array([d["bbox"] for d in loaded.anns.values()])
+    aspect = box_aspect(boxes)
+    slenderness = boxes[:, 2:].min(axis=1) / boxes[:, 2:].max(axis=1)
+    if task == "segm":
+        slenderness = np.concatenate([p["mask_slenderness"] for p in predictions])
+    scores = {}
+    for bins, mine, theirs in (
+        (SLENDERNESS_BINS, file_slenderness(path, anns), slenderness),
+        (ASPECT_BINS, box_aspect(truth_boxes), aspect),
+    ):
+        for items, values in ((anns, mine), (loaded.anns.values(), theirs)):
+            for item, value in zip(items, values.tolist()):
+                item["area"] = value
+        evaluation = COCOeval(api, loaded, task)
+        ranges = [Bin("", 0.0, np.inf), *bins]
+        evaluation.params.areaRng = [[b.low, np.nextafter(b.high, -1)] for b in ranges]
+        evaluation.evaluate()
+        evaluation.accumulate()
+        for a, this in enumerate(bins, start=1):
+            values = evaluation.eval["precision"][:, :, :, a, -1]
+            scores[f"AP-{this.name}"] = 100 * float(values[values > -1].mean())
+    return scores
+
+
+def main() -> None:
+    """Measure and write ``benchmarks/results/slender_eval_<task>.json``."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--per-image", type=int, default=100, help="detections")
+    parser.add_argument("--task", choices=["bbox", "segm"], default="bbox")
+    args = parser.parse_args()
+    data, predictions = generate(args.images, args.per_image, args.task == "segm")
+    name = "slender_eval_generated"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "gt.json")
+        path.write_text(json.dumps(data))
+        MetadataCatalog.get(name).set(
+            json_file=str(path),
+            thing_dataset_id_to_contiguous_id={i + 1: i for i in range(CLASSES)},
+        )
+
+        def build(kind: type, backend: str) -> FastCOCOEvaluator:
+            return timed(lambda: kind(name, (args.task,), distributed=False, backend=backend))[1]
+
+        ordinary, slender, results = {}, {}, {}
+        anns = build(FastCOCOEvaluator, BACKENDS[0])._coco_api.dataset["annotations"]
+        measuring_masks = timed(lambda: [measure_masks(p) for p in predictions])[0]
+        measuring = timed(lambda: file_slenderness(str(path), anns))[0]
+        for backend in BACKENDS:
+            run = build(FastCOCOEvaluator, backend)
+            ordinary[backend], _ = timed(lambda run=run: evaluate(run, predictions))
+            run = build(SlenderCOCOEvaluator, backend)
+            slender[backend], results[backend] = timed(lambda run=run: evaluate(run, predictions))
+        bins = build(FastCOCOEvaluator, "pycocotools")
+        reference_seconds, reference = timed(
+            lambda: pycocotools_by_bins(bins, predictions, args.task)
+        )
+
+    fast = results[BACKENDS[0]][f"{args.task}_slender"]
+    largest = max(abs(fast[key] - value) for key, value in reference.items())
+    by_pycocotools = ordinary["pycocotools"] + reference_seconds
+    rows = [
+        {
+            "backend": backend,
+            "ordinary s": ordinary[backend],
+            "ordinary and slender s": slender[backend],
+            "x ordinary": slender[backend] / ordinary[backend],
+            "x faster than pycocotools": by_pycocotools / slender[backend],
+        }
+        for backend in BACKENDS
+    ]
+    summary = {
+        "slenderness of the annotations, once, s": measuring,
+        "slenderness of the masks found, during inference, s": measuring_masks,
+        "pycocotools, the bins alone, s": reference_seconds,
+        "largest difference of AP by bin": largest,
+    }
+    print(format_table(rows), *(f"{k}: {v:.3g}" for k, v in summary.items()), sep="\n")
+    result = {"settings": vars(args), "rows": rows, **summary, "AP by bin": reference}
+    write_report(ROOT / "benchmarks" / "results" / f"slender_eval_{args.task}.json", result)
+
+
+if __name__ == "__main__":
+    main()
