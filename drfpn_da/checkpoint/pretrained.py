@@ -13,7 +13,7 @@ from typing import Any, Callable
 import torch
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
-from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+from torchvision.models import MobileNet_V2_Weights, VGG16_Weights, mobilenet_v2
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,21 @@ def _load_mobilenet_v2() -> dict[str, torch.Tensor]:
     return {key: value for key, value in state.items() if key.startswith("features.")}
 
 
-_LOADERS: dict[str, Callable[[], dict[str, torch.Tensor]]] = {"mobilenet_v2": _load_mobilenet_v2}
+def _load_vgg16() -> dict[str, torch.Tensor]:
+    """VGG16 under torchvision's names, without the last linear layer, by download."""
+    try:
+        state = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=False)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"drfpn-da://vgg16: the weights cannot be downloaded ({error}); set MODEL.WEIGHTS to "
+            "'<file>?matching_heuristics=True', a file of VGG16 in torchvision's names, or to ''"
+        ) from error
+    return {key: value for key, value in state.items() if not key.startswith("classifier.6.")}
+
+
+_LOADERS: dict[str, Callable[[], dict[str, torch.Tensor]]] = {
+    "mobilenet_v2": _load_mobilenet_v2,
+    "vgg16": _load_vgg16,
+}
 
 PathManager.register_handler(PretrainedHandler(), allow_override=True)

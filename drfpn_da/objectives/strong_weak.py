@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 import torch
@@ -23,19 +22,20 @@ _SCHEDULES = ("constant", "dann")
 _CONTEXTS = "strong_weak_contexts"
 
 
-@dataclass(frozen=True)
 class AlignmentTap:
     """A feature to align.
 
-    Attributes:
+    Args:
         feature: name; see :class:`FeatureTaps`.
         discriminator: of the feature's channels; several taps may share one.
         weight: factor of this tap's losses.
     """
 
-    feature: str
-    discriminator: DomainDiscriminator
-    weight: float = 1.0
+    # Not a dataclass: LazyConfig would turn it back into a config.
+    def __init__(
+        self, feature: str, discriminator: DomainDiscriminator, weight: float = 1.0
+    ) -> None:
+        self.feature, self.discriminator, self.weight = feature, discriminator, weight
 
     @property
     def label(self) -> str:

@@ -6,6 +6,7 @@ from detectron2.config import CfgNode, instantiate
 from detectron2.modeling import build_model
 
 from drfpn_da import model_zoo
+from drfpn_da.modeling import AdaptiveModel
 
 
 @pytest.mark.parametrize("name", model_zoo.list_configs())
@@ -25,6 +26,9 @@ def test_config_builds(name):
         else:
             model = instantiate(config.model)
             assert {"dataloader", "optimizer", "lr_multiplier", "train"} <= set(config)
+    if isinstance(model, AdaptiveModel):
+        assert len(model.objectives) > 0
+        model = model.detector
     levels = model.backbone.output_shape()
     wanted = {*getattr(model, "head_in_features", ())}
     for part in ("proposal_generator", "roi_heads", "sem_seg_head"):

@@ -16,6 +16,15 @@ def add_keys(_C: CN) -> None:
     # Norm of the body: "FrozenBN", "BN" or "SyncBN".
     _C.MODEL.MOBILENETV2.NORM = "FrozenBN"
 
+    # VGG16 without its last pooling layer (build_vgg16_backbone). MODEL.BACKBONE.FREEZE_AT is the
+    # number of blocks that are not trained. "drfpn-da://vgg16" gives torchvision's ImageNet weights
+    # (RGB, as MOBILENETV2); others in its names load by "<file>?matching_heuristics=True".
+    _C.MODEL.VGG16 = CN()
+    # Outputs of the ReLUs behind convolutions: "conv1_1" to "conv5_3".
+    _C.MODEL.VGG16.OUT_FEATURES = ["conv5_3"]
+    # Dropout behind both linear layers of the box head VGG16BoxHead.
+    _C.MODEL.VGG16.DROPOUT = 0.5
+
     # Any timm model with features_only support (build_timm_backbone).
     _C.MODEL.TIMM = CN()
     # timm's model name, for example "resnet18" or "convnext_tiny".

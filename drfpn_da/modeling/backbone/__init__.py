@@ -9,6 +9,7 @@ from .build import (
 from .drfpn import DRFPN, DRFPNNeck, LastLevelP6P7
 from .mobilenet import MobileNetV2, build_mobilenetv2_backbone
 from .timm_body import TimmBackbone, build_timm_backbone
+from .vgg import VGG16, VGG16BoxHead, build_vgg16_backbone
 
 __all__ = [
     "DRFPN",
@@ -16,10 +17,13 @@ __all__ = [
     "LastLevelP6P7",
     "MobileNetV2",
     "TimmBackbone",
+    "VGG16",
+    "VGG16BoxHead",
     "build_drfpn_backbone",
     "build_fcos_resnet_drfpn_backbone",
     "build_mobilenetv2_backbone",
     "build_resnet_drfpn_backbone",
     "build_retinanet_resnet_drfpn_backbone",
     "build_timm_backbone",
+    "build_vgg16_backbone",
 ]

@@ -1,0 +1,38 @@
+"""Shared by the lazy configs: an adapted detector, and source and target in one loader."""
+
+from detectron2.config import LazyCall as L
+from detectron2.data import get_detection_dataset_dicts
+
+from drfpn_da.data import build_train_loader, build_two_stream_loader
+from drfpn_da.data.target_mapper import TargetMapper
+from drfpn_da.layers import GlobalDiscriminator, LocalDiscriminator
+from drfpn_da.modeling import AdaptiveModel
+from drfpn_da.objectives import AlignmentTap, StrongWeakAlignment
+
+
+def adapt(detector, res2_channels=256, res4_channels=1024):
+    """Align res2 locally and res4 globally in any detector."""
+    taps = [
+        L(AlignmentTap)(
+            feature="res4", discriminator=L(GlobalDiscriminator)(in_channels=res4_channels)
+        ),
+        L(AlignmentTap)(
+            feature="res2", discriminator=L(LocalDiscriminator)(in_channels=res2_channels)
+        ),
+    ]
+    return L(AdaptiveModel)(detector=detector, objectives=[L(StrongWeakAlignment)(taps=taps)])
+
+
+def two_streams(source, target, seed=1):
+    """A loader of labelled pictures as in detectron2's common/data, and a target set beside it."""
+    source._target_ = build_train_loader
+    stream = L(build_train_loader)(
+        dataset=L(get_detection_dataset_dicts)(
+            names=target, filter_empty=False, check_consistency=False
+        ),
+        mapper=L(TargetMapper)(mapper="${...source.mapper}"),
+        total_batch_size="${..source.total_batch_size}",
+        num_workers="${..source.num_workers}",
+        seed=seed,
+    )
+    return L(build_two_stream_loader)(source=source, target=stream)
