@@ -1,14 +1,17 @@
 """Data: datasets, loaders and generators. Importing it registers the data sets by name."""
 
 from .datasets import register_all, register_coco_json, register_image_folder
+from .indexed import IndexedMapper, load_indexed
 from .loader import build_train_loader
 from .two_stream import build_adaptation_loader, build_two_stream_loader
 from .validate import validate_datasets
 
 __all__ = [
+    "IndexedMapper",
     "build_adaptation_loader",
     "build_train_loader",
     "build_two_stream_loader",
+    "load_indexed",
     "register_coco_json",
     "register_image_folder",
     "validate_datasets",

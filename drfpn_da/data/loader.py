@@ -25,6 +25,7 @@ from detectron2.utils import comm
 
 from ..compat import global_indices, train_loader_arguments
 from .checked_mapper import CheckedMapper, Mapper
+from .indexed import IndexedMapper, load_indexed_from_config
 from .seeding import Stream, derive_seed, seeded
 
 logger = logging.getLogger(__name__)
@@ -144,6 +145,9 @@ def _from_config(
     sampler: torchdata.Sampler | None = None,
 ) -> dict[str, Any]:
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    if "SCN_RELABEL" in cfg and cfg.SCN_RELABEL.ENABLED:
+        dataset = load_indexed_from_config(cfg)[0] if dataset is None else dataset
+        mapper = mapper or IndexedMapper(cfg, True)
     # detectron2 builds most samplers without a seed; they draw one from numpy's generator.
     with seeded(derive_seed(seed, Stream.SAMPLER)):
         arguments = train_loader_arguments(cfg, mapper, dataset=dataset, sampler=sampler)

@@ -3,6 +3,7 @@
 from .domain_features import pool_features
 from .hooks import BestCheckpointer, PredictionPictures, StepSeed
 from .lazy import evaluate_lazy, start_lazy_run, train_lazy
+from .relabel_hook import SCNRelabelHook
 from .run import start_run
 from .second_opinion import SecondOpinion
 from .step import CPUAMPTrainer, amp_trainer, build_ddp_model
@@ -14,6 +15,7 @@ __all__ = [
     "CPUAMPTrainer",
     "PredictionPictures",
     "SecondOpinion",
+    "SCNRelabelHook",
     "StepSeed",
     "Trainer",
     "WandbWriter",

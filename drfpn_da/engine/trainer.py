@@ -29,6 +29,7 @@ from .model_selection import (
     detector_for_tta,
     with_second_opinion,
 )
+from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
 from .second_opinion import the_other
 from .step import amp_trainer, build_ddp_model
@@ -136,7 +137,8 @@ class Trainer(DefaultTrainer):
         cfg = self.cfg
         if cfg.DATASETS.TEST:
             check_evaluation(cfg, self.model)
-        ret = [StepSeed(cfg.SEED), *super().build_hooks()]
+        relabelling = build_relabel_hooks(cfg, self.model)
+        ret = [StepSeed(cfg.SEED), *relabelling, *super().build_hooks()]
         extra: list[HookBase] = []
         if cfg.TEST.AUG.ENABLED:
             extra.append(hooks.EvalHook(0, lambda: self.test_with_TTA(cfg, self.model)))

@@ -60,8 +60,9 @@ class CorrectsLabels:
 
     def voting_predictor(self) -> SCNFastRCNNOutputLayers:
         """Return the predictor whose outputs are votes: the last of a cascade."""
-        predictor: Any = self.box_predictor  # type: ignore[attr-defined]
-        return predictor[-1] if isinstance(predictor, nn.ModuleList) else predictor
+        predictors: Any = self.box_predictor  # type: ignore[attr-defined]
+        last: Any = predictors[-1] if isinstance(predictors, nn.ModuleList) else predictors
+        return last
 
 
 @ROI_HEADS_REGISTRY.register()

@@ -1,0 +1,316 @@
+"""The hook that gathers votes on labels while training, decides, and corrects."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from torch import nn
+
+from ..data.indexed import load_indexed_from_config, refuse_shared_test_data
+from ..labels import (
+    AnnotationIndex,
+    RelabelPolicy,
+    RelabelStore,
+    VoteAccumulator,
+    merge_votes,
+    tally_votes,
+)
+from ..labels.journal import REVIEWED
+from ..labels.policy import Streaks
+from ..modeling.roi_heads import CorrectsLabels, find_scn_heads
+from ..visualization.files import free_path
+from .relabel_votes import VoteRecorder, Windows
+
+logger = logging.getLogger(__name__)
+
+
+class SCNRelabelHook(HookBase):
+    """Gathers votes on every annotation's class, decides after each window, corrects and records.
+
+    In a dry run decisions are proposals in the journal, and training is bit for bit what it would
+    be without. All processes decide alike on the votes of all; the main process writes. Its state
+    is in the checkpoint, so that a resumed run writes the journal that an uninterrupted one would.
+
+    Args:
+        annotations: of the training data, whose instances have ``gt_annotation_index``.
+        policy: decides.
+        windows: when.
+        journal: path of the journal.
+        dry_run: propose only.
+        min_iou: overlap from which proposals vote.
+        probabilities: "raw" or "scaled".
+        checkpoint_period: of the checkpoints: then the main process holds the votes of all.
+        start_journal: corrections to start from.
+
+    Raises:
+        ValueError: impossible thresholds; a start journal of other data.
+    """
+
+    def __init__(
+        self,
+        annotations: AnnotationIndex,
+        policy: RelabelPolicy,
+        windows: Windows,
+        journal: str,
+        *,
+        dry_run: bool = True,
+        min_iou: float = 0.7,
+        probabilities: str = "raw",
+        checkpoint_period: int = 5000,
+        start_journal: str = "",
+    ) -> None:
+        self._annotations, self._policy, self._windows = annotations, policy, windows
+        self._path, self._dry_run, self._checkpoint_period = journal, dry_run, checkpoint_period
+        self._votes = VoteAccumulator(len(annotations.class_names))
+        self._recorder = VoteRecorder(self._votes, min_iou, probabilities)
+        self._streaks: Streaks = {}
+        self._resumed = False
+        settings = {
+            **asdict(policy),
+            "classes": sorted(policy.classes),
+            "forbidden": sorted(policy.forbidden),
+            **asdict(windows),
+            "dry_run": dry_run,
+            "min_iou": min_iou,
+            "probabilities": probabilities,
+        }
+        before = RelabelStore.load(start_journal, annotations.datasets) if start_journal else None
+        self.store = RelabelStore(annotations.datasets, settings, before.entries if before else ())
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> SCNRelabelHook:
+        """Build the hook that ``SCN_RELABEL`` describes.
+
+        Raises:
+            ValueError: the training data are also test data, or see the class.
+        """
+        node = cfg.SCN_RELABEL
+        records, annotations = load_indexed_from_config(cfg)
+        refuse_shared_test_data(annotations, cfg.DATASETS.TEST)
+        return cls(
+            annotations,
+            _policy_from_config(cfg, annotations.class_names),
+            Windows.from_config(cfg, len(records)),
+            os.path.join(cfg.OUTPUT_DIR, node.OUTPUT),
+            dry_run=node.DRY_RUN,
+            min_iou=node.MIN_IOU,
+            probabilities=node.PROBS,
+            checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
+            start_journal=node.JOURNAL,
+        )
+
+    def before_train(self) -> None:
+        """Connect to the model's ROI heads; keep a journal that is in the way."""
+        heads = require_scn_heads(self.trainer.model)
+        self._heads: CorrectsLabels = heads
+        predictor = heads.voting_predictor()
+        if predictor.num_classes != self._votes.num_classes:
+            raise ValueError(
+                f"MODEL.ROI_HEADS.NUM_CLASSES is {predictor.num_classes}, but the training data "
+                f"have {self._votes.num_classes} classes"
+            )
+        predictor.recorder = self._recorder
+        if comm.is_main_process() and not self._resumed and os.path.exists(self._path):
+            kept = free_path(self._path)
+            os.rename(self._path, kept)
+            logger.warning("%s is of an earlier run: kept as %s", self._path, kept)
+        self._correct()
+
+    def before_step(self) -> None:
+        """Let proposals vote if the step belongs to a window."""
+        self._recorder.active = self._windows.gathers(self.trainer.iter)
+
+    def after_step(self) -> None:
+        """Decide at the end of a window; bring the votes together before a checkpoint."""
+        done = self.trainer.iter + 1
+        if self._recorder.active and not self._recorder.seen:
+            raise ValueError(
+                "SCN_RELABEL.ENABLED needs gt_annotation_index in the training instances, which "
+                "drfpn_da.data.IndexedMapper adds: use it, or a mapper derived from it"
+            )
+        if self._windows.ends(done):
+            self._decide(done)
+        elif self._is_saved(done):
+            self._gather()
+
+    def after_train(self) -> None:
+        """Disconnect from the model."""
+        self._heads.voting_predictor().recorder = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return votes, streaks and how far the journal is."""
+        return {
+            "votes": {k: torch.from_numpy(v) for k, v in self._votes.state().items()},
+            "streaks": dict(self._streaks),
+            "entries": len(self.store.entries),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint, with the journal as it was then and what was reviewed since.
+
+        Raises:
+            ValueError: the journal is damaged, of other data, or shorter than it was.
+            FileNotFoundError: it is gone.
+        """
+        self._resumed = True
+        self._streaks = {int(i): tuple(value) for i, value in state["streaks"].items()}  # type: ignore[misc]
+        if comm.is_main_process():  # the votes of all processes are with the main one
+            self._votes.load_state({k: v.numpy() for k, v in state["votes"].items()})
+        if not os.path.exists(self._path):
+            if state["entries"]:
+                raise FileNotFoundError(
+                    f"the run to resume had a journal of {state['entries']} entries in "
+                    f"{self._path}, which is gone: put it back"
+                )
+            return
+        self._restore_journal(state["entries"])
+
+    def _restore_journal(self, count: int) -> None:
+        found = RelabelStore.load(self._path, self._annotations.datasets)
+        if len(found.entries) < count:
+            raise ValueError(
+                f"{self._path} has {len(found.entries)} entries, but the checkpoint was saved with "
+                f"{count}: put the whole journal back"
+            )
+        reviewed = [e for e in found.entries[count:] if e.status in (*REVIEWED, "undone")]
+        self.store = RelabelStore(
+            self._annotations.datasets, found.settings, [*found.entries[:count], *reviewed]
+        )
+        dropped = len(found.entries) - count - len(reviewed)
+        comm.synchronize()  # all have read what the main process now replaces
+        if dropped and comm.is_main_process():
+            kept = free_path(Path(self._path).with_suffix(".later.jsonl"))
+            os.rename(self._path, kept)
+            self.store.save(self._path)
+            logger.warning(
+                "%d entries are of steps after the checkpoint and will be decided again; the "
+                "journal with them is kept as %s",
+                dropped,
+                kept,
+            )
+
+    def _gather(self) -> None:
+        if comm.get_world_size() == 1:
+            return
+        states = comm.all_gather(self._votes.state())
+        self._votes.clear()
+        if comm.is_main_process():
+            self._votes.load_state(merge_votes(states, self._votes.num_classes))
+
+    def _is_saved(self, done: int) -> bool:
+        return done % self._checkpoint_period == 0 or done == self.trainer.max_iter
+
+    def _decide(self, done: int) -> None:
+        votes = merge_votes(comm.all_gather(self._votes.state()), self._votes.num_classes)
+        self._votes.clear()
+        tally = tally_votes(votes)
+        decisions, self._streaks = self._policy.decide(
+            tally,
+            self.store.labels(self._annotations, proposed=self._dry_run),
+            self._annotations.classes,
+            self.store.locked(self._annotations),
+            self._streaks,
+        )
+        added = self.store.record(decisions, self._annotations, done, self._dry_run)
+        changed = len(self.store.corrections(proposed=self._dry_run))
+        self.trainer.storage.put_scalars(
+            **{
+                "relabel/voted": len(tally.index),
+                "relabel/round": len(added),
+                "relabel/total": changed,
+            },
+            smoothing_hint=False,
+        )
+        logger.info(
+            "Relabelling after %d steps: votes on %d of %d annotations, %d %s, %d in all%s",
+            done,
+            len(tally.index),
+            len(self._annotations),
+            len(added),
+            "proposed" if self._dry_run else "changed",
+            changed,
+            f" ({self._path})" if added else "",
+        )
+        if comm.is_main_process():
+            self.store.save(self._path)
+        self._correct()
+
+    def _correct(self) -> None:
+        """Give the model the corrected classes, or none if there is no correction."""
+        corrected: Optional[torch.Tensor] = None
+        if self.store.corrections():
+            device = next(self.trainer.model.parameters()).device
+            corrected = torch.from_numpy(self.store.labels(self._annotations)).to(device)
+        self._heads.corrected_classes = corrected
+
+
+def require_scn_heads(model: nn.Module) -> CorrectsLabels:
+    """Return the model's ROI heads of SCN.
+
+    Raises:
+        ValueError: it has none; names it, and what to write.
+    """
+    heads = find_scn_heads(model)
+    if heads is None:
+        inner = getattr(model, "module", model)
+        kind = type(getattr(inner, "detector", inner)).__name__
+        raise ValueError(
+            f"SCN needs ROI heads that weigh labels, which this {kind} does not have: it works "
+            "with MODEL.META_ARCHITECTURE (or MODEL.ADAPT.DETECTOR) GeneralizedRCNN or PanopticFPN "
+            "and MODEL.ROI_HEADS.NAME SCNROIHeads, SCNCascadeROIHeads or SCNRes5ROIHeads; else "
+            "write SCN_RELABEL.ENABLED False"
+        )
+    return heads
+
+
+def build_relabel_hooks(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
+    """Return the hook that ``SCN_RELABEL`` asks for, if any.
+
+    Raises:
+        ValueError: heads of SCN are asked for, but the detector has no ROI heads, or see the hook.
+    """
+    if cfg.SCN_RELABEL.ENABLED or cfg.MODEL.ROI_HEADS.NAME.startswith("SCN"):
+        require_scn_heads(model)
+    if cfg.SCN_RELABEL.ENABLED and cfg.MODEL.ADAPT.BASELINE == "oracle":
+        raise ValueError(
+            "SCN_RELABEL.ENABLED corrects labels of DATASETS.TRAIN, which MODEL.ADAPT.BASELINE "
+            "oracle does not train on: write SCN_RELABEL.ENABLED False"
+        )
+    return [SCNRelabelHook.from_config(cfg)] if cfg.SCN_RELABEL.ENABLED else []
+
+
+def _policy_from_config(cfg: CfgNode, names: tuple[str, ...]) -> RelabelPolicy:
+    node = cfg.SCN_RELABEL
+
+    def number(key: str, name: str) -> int:
+        if name not in names:
+            raise ValueError(f"SCN_RELABEL.{key} has '{name}'; classes are: {', '.join(names)}")
+        return names.index(name)
+
+    for pair in node.FORBID:
+        if len(pair) != 2:
+            raise ValueError(f"SCN_RELABEL.FORBID has {pair}; an entry is [from, to]")
+    return RelabelPolicy(
+        margin=node.MARGIN_2,
+        min_votes=node.MIN_VOTES,
+        min_agree=node.MIN_AGREE,
+        patience=node.PATIENCE,
+        scope=node.SCOPE,
+        rank_by=node.RANK_BY,
+        beta=cfg.MODEL.ROI_BOX_HEAD.SCN.BETA,
+        max_fraction=node.MAX_FRACTION,
+        max_total=node.MAX_TOTAL,
+        max_class_loss=node.MAX_CLASS_LOSS,
+        classes=frozenset(number("CLASSES", name) for name in node.CLASSES),
+        forbidden=frozenset(
+            (number("FORBID", old), number("FORBID", new)) for old, new in node.FORBID
+        ),
+    )

@@ -1,0 +1,203 @@
+"""Which annotations get another class: SCN's rule on gathered votes, with limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .votes import Tally
+
+SCOPES = ("all", "low")
+RANKINGS = ("alpha", "p_gt", "margin")
+#: Annotation -> (class it would get, in how many windows in a row).
+Streaks = dict[int, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A change of class, and why."""
+
+    index: int
+    old: int
+    new: int
+    p_old: float
+    p_new: float
+    alpha: float
+    count: int
+    agree: float
+
+    @property
+    def margin(self) -> float:
+        """By how much the new class is more probable."""
+        return self.p_new - self.p_old
+
+
+@dataclass(frozen=True)
+class RelabelPolicy:
+    """Decides on votes; pure: equal inputs give equal decisions, on every process.
+
+    An annotation changes if the most probable class exceeds its own by more than ``margin``, with
+    enough votes, agreement and windows in a row. Of those that may change, the largest margins come
+    first (then the smaller running number), until a limit is reached.
+
+    Attributes:
+        margin: in [0, 1), must be exceeded (the paper's delta 2).
+        min_votes: votes needed in a window.
+        min_agree: share of the votes that must be for the new class.
+        patience: windows in a row with the same new class.
+        scope: "all", or "low": only the lowest share 1 - ``beta`` of the window's annotations.
+        rank_by: what is low: "alpha", "p_gt" (probability of the label) or "margin" (low where the
+            best other class exceeds the label most).
+        beta: share of the high group.
+        max_fraction: of all annotations, at most so many change in a window.
+        max_total: of all annotations, at most so many differ from the given labels.
+        max_class_loss: no class loses more than this share of its given annotations.
+        classes: only these may lose or gain; empty: all.
+        forbidden: (from, to) pairs.
+
+    Raises:
+        ValueError: an impossible threshold; names the key.
+    """
+
+    margin: float = 0.2
+    min_votes: int = 8
+    min_agree: float = 0.6
+    patience: int = 2
+    scope: str = "all"
+    rank_by: str = "alpha"
+    beta: float = 0.7
+    max_fraction: float = 0.02
+    max_total: float = 0.1
+    max_class_loss: float = 0.5
+    classes: frozenset[int] = field(default_factory=frozenset)
+    forbidden: frozenset[tuple[int, int]] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        _check("MARGIN_2", self.margin, 0 <= self.margin < 1, "a difference of probabilities")
+        _check("MIN_VOTES", self.min_votes, self.min_votes >= 1, "a whole number from 1 on")
+        _check("MIN_AGREE", self.min_agree, 0 <= self.min_agree <= 1, "a share in [0, 1]")
+        _check("PATIENCE", self.patience, self.patience >= 1, "a whole number from 1 on")
+        _check("SCOPE", self.scope, self.scope in SCOPES, f"one of {', '.join(SCOPES)}")
+        _check("RANK_BY", self.rank_by, self.rank_by in RANKINGS, f"one of {', '.join(RANKINGS)}")
+        for key in ("max_fraction", "max_total", "max_class_loss"):
+            value = getattr(self, key)
+            _check(key.upper(), value, 0 <= value <= 1, "a share in [0, 1]")
+
+    def decide(
+        self,
+        tally: Tally,
+        labels: np.ndarray,
+        given: np.ndarray,
+        locked: np.ndarray,
+        streaks: Mapping[int, tuple[int, int]],
+    ) -> tuple[list[Decision], Streaks]:
+        """Return the changes of a window, best first, and the streaks for the next.
+
+        Args:
+            tally: votes of the window.
+            labels: (N,) present classes of all annotations.
+            given: (N,) classes in the annotation file.
+            locked: (N,) annotations that must not change (crowds, those reviewed).
+            streaks: as returned after the last window. An annotation without votes keeps its own.
+        """
+        current = labels[tally.index]
+        rows = np.arange(len(tally.index))
+        target = tally.probabilities.argmax(axis=1)
+        gap = tally.probabilities[rows, target] - tally.probabilities[rows, current]
+        agree = tally.votes[rows, target] / tally.count
+        ready = (
+            (target != current)
+            & (gap > self.margin)
+            & (tally.count >= self.min_votes)
+            & (agree >= self.min_agree)
+            & ~locked[tally.index]
+            & self._allowed(current, target)
+        )
+        if self.scope == "low":
+            ready &= self._low_group(tally, current, gap)
+        new_streaks = self._count_windows(tally.index, target, ready, streaks)
+        patient = [
+            bool(ready[i]) and new_streaks[int(tally.index[i])][1] >= self.patience for i in rows
+        ]
+        decisions = [
+            Decision(
+                index=int(tally.index[i]),
+                old=int(current[i]),
+                new=int(target[i]),
+                p_old=float(tally.probabilities[i, current[i]]),
+                p_new=float(tally.probabilities[i, target[i]]),
+                alpha=float(tally.alpha[i]),
+                count=int(tally.count[i]),
+                agree=float(agree[i]),
+            )
+            for i in np.flatnonzero(patient)
+        ]
+        decisions.sort(key=lambda d: (-d.margin, d.index))
+        kept = self._within_limits(decisions, labels, given)
+        for decision in kept:
+            new_streaks.pop(decision.index)
+        return kept, new_streaks
+
+    def _allowed(self, current: np.ndarray, target: np.ndarray) -> np.ndarray:
+        allowed = np.ones(len(current), dtype=bool)
+        if self.classes:
+            among = list(self.classes)
+            allowed &= np.isin(current, among) & np.isin(target, among)
+        for old, new in self.forbidden:
+            allowed &= ~((current == old) & (target == new))
+        return allowed
+
+    def _low_group(self, tally: Tally, current: np.ndarray, gap: np.ndarray) -> np.ndarray:
+        probability = tally.probabilities[np.arange(len(current)), current]
+        value = {"alpha": tally.alpha, "p_gt": probability, "margin": -gap}[self.rank_by]
+        low = np.zeros(len(value), dtype=bool)
+        high = int(self.beta * len(value))
+        low[np.argsort(-value, kind="stable")[high:]] = True
+        return low
+
+    @staticmethod
+    def _count_windows(
+        index: np.ndarray,
+        target: np.ndarray,
+        ready: np.ndarray,
+        streaks: Mapping[int, tuple[int, int]],
+    ) -> Streaks:
+        counted = dict(streaks)
+        for i, wanted, good in zip(index.tolist(), target.tolist(), ready.tolist()):
+            before, windows = counted.pop(i, (wanted, 0))
+            if good:
+                counted[i] = (wanted, windows + 1 if before == wanted else 1)
+        return counted
+
+    def _within_limits(
+        self, decisions: list[Decision], labels: np.ndarray, given: np.ndarray
+    ) -> list[Decision]:
+        total = len(labels)
+        changed = int((labels != given).sum())
+        owned = np.bincount(given, minlength=int(labels.max(initial=0)) + 1)
+        kept_of = np.bincount(given[labels == given], minlength=len(owned))
+        kept: list[Decision] = []
+        for decision in decisions:
+            if len(kept) >= int(self.max_fraction * total):
+                break
+            own = int(given[decision.index])
+            leaves, returns = decision.old == own, decision.new == own
+            if leaves:
+                if changed + 1 > int(self.max_total * total):
+                    continue
+                lost = owned[own] - (kept_of[own] - 1)
+                if kept_of[own] <= 1 or lost > self.max_class_loss * owned[own]:
+                    continue
+                kept_of[own] -= 1
+            elif returns:
+                kept_of[own] += 1
+            changed += int(leaves) - int(returns)
+            kept.append(decision)
+        return kept
+
+
+def _check(key: str, value: object, possible: bool, wanted: str) -> None:
+    if not possible:
+        raise ValueError(f"SCN_RELABEL.{key} is {value!r}; write {wanted}")
