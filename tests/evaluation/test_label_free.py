@@ -10,7 +10,9 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
+from detectron2.engine import launch
 from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
 
 from drfpn_da.config import add_drfpn_da_config
 from drfpn_da.evaluation import (
@@ -40,6 +42,14 @@ def evaluate(*outputs, name="label_free_unknown", threshold=0.3):
     evaluator = LabelFreeEvaluator(name, threshold)
     evaluator.process([{}] * len(outputs), list(outputs))
     return evaluator.evaluate()["label_free"]
+
+
+FEW = instances((0, 0, 9, 9, 0, 0.9))
+MANY = instances((0, 0, 9, 9, 0, 0.5), (20, 20, 30, 30, 2, 0.4), (40, 0, 50, 9, 1, 0.75))
+OUTPUTS = [
+    {"instances": FEW, SECOND_OPINION: {"instances": MANY}},
+    {"instances": MANY, SECOND_OPINION: {"instances": MANY}},
+]
 
 
 def entropy(p):
@@ -115,6 +125,23 @@ def test_pixels():
     expected = (0.8 + 0.6) / (0.8 + 0.6 + 1 / 3 + 0.5)
     assert scores["pixel_agreement"] == pytest.approx(expected, abs=1e-4)
     assert [scores[f"pixel_share-{i}"] for i in range(3)] == [0.5, 0, 0.5]
+
+
+def half_of_the_pictures(folder):
+    """What each of two processes runs."""
+    evaluator = LabelFreeEvaluator("label_free_unknown")
+    evaluator.process([{}], [OUTPUTS[comm.get_rank()]])
+    scores = evaluator.evaluate()
+    if comm.is_main_process():
+        (folder / "scores.json").write_text(json.dumps(scores["label_free"]))
+    else:
+        assert scores is None
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path):
+    launch(half_of_the_pictures, 2, dist_url="auto", args=(tmp_path,))
+    assert json.loads((tmp_path / "scores.json").read_text()) == evaluate(*OUTPUTS)
 
 
 def test_reset_forgets():
