@@ -31,3 +31,26 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.FCOS.TOPK_CANDIDATES_TEST = 1000
     # Inference: IoU above which NMS drops the box with the lower score.
     _C.MODEL.FCOS.NMS_THRESH_TEST = 0.6
+
+    # Slender objects (arXiv 2011.08529); with the defaults below FCOS is detectron2's bit for bit.
+    # Target of the centerness: "standard" or "slender", whose power is multiplied by the short over
+    # the long side of the box, so that slender boxes keep points off their middle.
+    _C.MODEL.FCOS.CENTERNESS = "standard"
+    # Weight the box losses by the centerness target, divided by its sum.
+    _C.MODEL.FCOS.CENTERNESS_WEIGHTED_LOSS = False
+    # Deformable last convolution of both towers, with offsets from the localisation feature:
+    # "none", "unsupervised" (shared by the towers), "split" (one set each), "supervised" (two
+    # corners of the initial box and seven learnt samples; needs TWO_STEP).
+    _C.MODEL.FCOS.ADAPTATION = "none"
+    # Share of the gradient that the initial box gets through the samples it places ("supervised").
+    _C.MODEL.FCOS.OFFSET_GRADIENT = 0.1
+
+    # An initial box before the last convolution, and the final one after it.
+    _C.MODEL.FCOS.TWO_STEP = CN()
+    _C.MODEL.FCOS.TWO_STEP.ENABLED = False
+    # Weight of the box loss of the initial box.
+    _C.MODEL.FCOS.TWO_STEP.INIT_LOSS_WEIGHT = 0.5
+    # Weight of the box loss of the final box.
+    _C.MODEL.FCOS.TWO_STEP.REFINE_LOSS_WEIGHT = 1.0
+    # Predict the final box as a difference to the initial one.
+    _C.MODEL.FCOS.TWO_STEP.RESIDUAL = False

@@ -1,0 +1,5 @@
+"""Heads of dense detectors."""
+
+from .slender_fcos_head import SlenderFCOSHead
+
+__all__ = ["SlenderFCOSHead"]
