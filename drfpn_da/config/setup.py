@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
-    """Return detectron2's argument parser with ``--register NAME JSON IMAGES`` added."""
+    """Return detectron2's argument parser with ``--register`` and ``--register-images`` added."""
     parser = default_argument_parser(epilog)
     parser.add_argument(
         "--register",
@@ -27,6 +27,15 @@ def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
         metavar=("NAME", "JSON", "IMAGES"),
         help="make a data set in COCO format known under NAME; may be repeated",
     )
+    parser.add_argument(
+        "--register-images",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "FOLDER"),
+        help="make the pictures below a folder known under NAME, without labels (for "
+        "DATASETS.TARGET or prediction); may be repeated",
+    )
     return parser
 
 
@@ -35,12 +44,13 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     detectron2's defaults, the keys of DeepLab and of drfpn_da, then ``args.config_file`` (a path or
     a name known to :mod:`drfpn_da.model_zoo`) and ``args.opts``. The data sets of
-    ``DATASETS.REGISTER`` and ``args.register`` are registered. Without CUDA, ``MODEL.DEVICE``
-    becomes "cpu".
+    ``DATASETS.REGISTER`` and ``args.register``, and the folders of ``DATASETS.REGISTER_IMAGES`` and
+    ``args.register_images``, are registered. Without CUDA, ``MODEL.DEVICE`` becomes "cpu".
 
     Args:
-        args: what :func:`argument_parser` returned; ``config_file``, ``opts`` and ``register`` are
-            read and may be absent. ``config_file`` is replaced by the path of a name.
+        args: what :func:`argument_parser` returned; ``config_file``, ``opts``, ``register`` and
+            ``register_images`` are read and may be absent. ``config_file`` is replaced by the path
+            of a name.
 
     Returns:
         A frozen config.
@@ -55,8 +65,9 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         args.config_file = find_config_file(args.config_file)
         merge_file(cfg, args.config_file)
     merge_options(cfg, getattr(args, "opts", None) or [])
-    cfg.DATASETS.REGISTER = [list(entry) for entry in cfg.DATASETS.REGISTER]
-    cfg.DATASETS.REGISTER += [list(entry) for entry in getattr(args, "register", None) or []]
+    for key, option in (("REGISTER", "register"), ("REGISTER_IMAGES", "register_images")):
+        entries = [*cfg.DATASETS[key], *(getattr(args, option, None) or [])]
+        cfg.DATASETS[key] = [list(entry) for entry in entries]
     register_datasets(cfg)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         logger.warning("CUDA is not available: MODEL.DEVICE is 'cpu' instead of 'cuda'")
@@ -137,13 +148,13 @@ def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
 
 
 def register_datasets(cfg: CfgNode) -> None:
-    """Register the data sets of ``DATASETS.REGISTER``.
+    """Register the data sets of ``DATASETS.REGISTER`` and ``DATASETS.REGISTER_IMAGES``.
 
     Raises:
-        ValueError: an entry is not [name, annotation.json, image folder].
+        ValueError: an entry is not [name, annotation.json, image folder] or [name, image folder].
         FileNotFoundError: a file or folder is missing.
     """
-    from ..data import register_coco_json
+    from ..data import register_coco_json, register_image_folder
 
     for entry in cfg.DATASETS.REGISTER:
         if len(entry) != 3:
@@ -151,3 +162,10 @@ def register_datasets(cfg: CfgNode) -> None:
                 f"DATASETS.REGISTER has {entry}; an entry is [name, annotation.json, image folder]"
             )
         register_coco_json(*entry)
+    for entry in cfg.DATASETS.REGISTER_IMAGES:
+        if len(entry) != 2:
+            raise ValueError(
+                f"DATASETS.REGISTER_IMAGES has {entry}; an entry is [name, image folder]"
+            )
+        name, folder = entry
+        register_image_folder(name, folder, cfg.INPUT.SKIP_UNREADABLE_TARGET)

@@ -27,6 +27,7 @@ from ..compat import global_indices, train_loader_arguments
 from .checked_mapper import CheckedMapper, Mapper
 from .indexed import IndexedMapper, load_indexed_from_config
 from .seeding import Stream, derive_seed, seeded
+from .views import ViewMapper, build_views
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +152,11 @@ def _from_config(
     # detectron2 builds most samplers without a seed; they draw one from numpy's generator.
     with seeded(derive_seed(seed, Stream.SAMPLER)):
         arguments = train_loader_arguments(cfg, mapper, dataset=dataset, sampler=sampler)
+    # A config of detectron2 alone, without the keys of drfpn_da, will do.
+    view = cfg.INPUT.get("SOURCE_VIEW", "weak")
+    if view != "weak":
+        views = build_views(cfg, [view], "INPUT.SOURCE_VIEW")
+        arguments["mapper"] = ViewMapper(arguments["mapper"], views)
     return {**arguments, "seed": seed}
 
 
@@ -197,12 +203,7 @@ def build_train_loader(
             collate_fn=collate_fn,
             **kwargs,
         )
-    world = comm.get_world_size()
-    if total_batch_size < 1 or total_batch_size % world:
-        raise ValueError(
-            f"SOLVER.IMS_PER_BATCH is {total_batch_size}; it must be a positive multiple of the "
-            f"{world} processes among which it is divided"
-        )
+    check_batch_size(total_batch_size, "SOLVER.IMS_PER_BATCH")
     if sampler is None:
         sampler = TrainingSampler(len(dataset), seed=derive_seed(seed, Stream.SAMPLER))
     sizes = _record_sizes(dataset) if aspect_ratio_grouping else None
@@ -215,6 +216,16 @@ def build_train_loader(
         collate_fn=collate_fn or trivial_batch_collator,
         **kwargs,
     )
+
+
+def check_batch_size(total: int, key: str) -> None:
+    """Raise ValueError, naming the config key, unless the batch divides among the processes."""
+    world = comm.get_world_size()
+    if total < 1 or total % world:
+        raise ValueError(
+            f"{key} is {total}; it must be a positive multiple of the {world} processes among "
+            "which it is divided"
+        )
 
 
 def _record_sizes(dataset: Any) -> list[tuple[int, int]] | None:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from detectron2.data import transforms as T
 
 from .checked_mapper import Mapper
 
 #: Fields of a record that are handed on; everything else might be made from labels.
 KEPT = ("file_name", "height", "width", "image_id")
+#: Names of labels in records and samples; they cannot be kept, and no mapper may add them.
+LABELS = (
+    "annotations",
+    "instances",
+    "sem_seg",
+    "sem_seg_file_name",
+    "pan_seg_file_name",
+    "segments_info",
+    "proposals",
+    "proposal_boxes",
+    "proposal_objectness_logits",
+)
+
+
+def picture_only(record: dict[str, Any], keep: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a record with the fields of ``KEPT`` and those of ``keep`` alone."""
+    return {key: record[key] for key in (*KEPT, *keep) if key in record}
 
 
 class TargetMapper:
@@ -15,13 +36,51 @@ class TargetMapper:
 
     Args:
         mapper: training mapper, for example detectron2's ``DatasetMapper``.
+        keep: further fields for the mapper that are no labels, such as a disparity's file name.
+
+    Raises:
+        ValueError: ``keep`` names a label, or an augmentation of the mapper needs labels.
     """
 
-    def __init__(self, mapper: Mapper) -> None:
+    def __init__(self, mapper: Mapper, keep: Sequence[str] = ()) -> None:
+        labels = [key for key in keep if key in LABELS]
+        if labels:
+            raise ValueError(f"target pictures are used without labels, so {labels} cannot be kept")
+        augmentations = getattr(mapper, "augmentations", ())
+        _refuse_augmentations_by_labels(getattr(augmentations, "augs", augmentations))
         self._mapper = mapper
+        self._keep = tuple(keep)
 
-    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the sample: ``image``, the kept fields, and ``"domain": "target"``."""
-        sample = self._mapper({key: record[key] for key in KEPT if key in record})
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the sample: ``image``, the kept fields, and ``"domain": "target"``.
+
+        None where the mapper rejects the record.
+
+        Raises:
+            ValueError: the mapper got labels from elsewhere.
+        """
+        sample: dict[str, Any] | None = self._mapper(picture_only(record, self._keep))
+        if sample is None:
+            return None
+        labels = [key for key in LABELS if key in sample]
+        if labels:
+            raise ValueError(
+                f"the mapper of target pictures returned {labels}; labels of the target must not "
+                "enter training: give the target a mapper that reads none"
+            )
         sample["domain"] = "target"
         return sample
+
+
+def _refuse_augmentations_by_labels(augmentations: Iterable[Any]) -> None:
+    for augmentation in augmentations:
+        if not isinstance(augmentation, T.Augmentation):
+            continue
+        # As detectron2 reads it: one argument is the picture, several go by their names.
+        names = list(inspect.signature(augmentation.get_transform).parameters)
+        needed = sorted(set(names) & {"boxes", "sem_seg"})
+        if len(names) > 1 and needed:
+            raise ValueError(
+                f"augmentation {type(augmentation).__name__} needs {', '.join(needed)}, which "
+                "target pictures do not have: give the target a mapper without it"
+            )

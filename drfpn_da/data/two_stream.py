@@ -1,18 +1,26 @@
-"""Two streams in one batch: labelled source pictures, then target pictures without labels."""
+"""Two streams in one batch: labelled source pictures, then target pictures without labels.
+
+Each stream has a seed of its own, derived from the run's, so that the source pictures of a step are
+the same with and without a target, and either stream is a function of seed and iteration alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+import torch.utils.data as torchdata
 from detectron2.config import CfgNode, configurable
-from detectron2.data import DatasetMapper
-from detectron2.data.build import get_detection_dataset_dicts
+from detectron2.data import DatasetCatalog, DatasetMapper
 from detectron2.utils import comm
 
-from .loader import TrainLoader, build_train_loader
+from .checked_mapper import Mapper, SkipUnreadable
+from .loader import TrainLoader, build_train_loader, check_batch_size
 from .seeding import Stream, derive_seed
-from .target_mapper import TargetMapper
+from .target_mapper import TargetMapper, picture_only
+from .validate import ADAPTIVE, check_registered, require_target
+from .views import View, ViewMapper, build_views
 
 
 class TwoStreamLoader:
@@ -45,63 +53,125 @@ class TwoStreamLoader:
             yield [*source, *target]
 
 
-def _from_config(cfg: CfgNode) -> dict[str, Any]:
-    if not cfg.DATASETS.TARGET:
-        raise ValueError(
-            "DATASETS.TARGET is empty, but MODEL.ADAPT.OBJECTIVES "
-            f"{list(cfg.MODEL.ADAPT.OBJECTIVES)} need target pictures: name a data set, register a "
-            "folder of pictures (--register-images NAME FOLDER), or write MODEL.ADAPT.BASELINE "
-            "source_only"
-        )
-    return {"source": build_train_loader(cfg), "target": _build_target_loader(cfg)}
+def get_target_dicts(names: str | Sequence[str], keep: Sequence[str] = ()) -> Any:
+    """Return the records of target data sets without their labels, none of them left out.
+
+    Args:
+        names: one or several registered data sets.
+        keep: further fields to keep, as for ``TargetMapper``.
+
+    Returns:
+        List of dicts; for map-style data sets of torch, the data set, whose records
+        ``TargetMapper`` strips.
+
+    Raises:
+        KeyError: a name is not registered.
+        ValueError: a data set has no picture.
+    """
+    names = [names] if isinstance(names, str) else list(names)
+    for name in names:
+        check_registered(name)
+    sets = [DatasetCatalog.get(name) for name in names]
+    for name, records in zip(names, sets):
+        if not len(records):
+            raise ValueError(f"target data set '{name}' (DATASETS.TARGET) has no picture")
+    if any(isinstance(records, torchdata.Dataset) for records in sets):
+        return torchdata.ConcatDataset(sets)
+    return [picture_only(record, keep) for record in chain(*sets)]
 
 
-def _build_target_loader(cfg: CfgNode) -> TrainLoader:
-    names = cfg.DATASETS.TARGET
-    records = get_detection_dataset_dicts(names, filter_empty=False, check_consistency=False)
-    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+def _target_from_config(cfg: CfgNode, mapper: Mapper | None = None) -> dict[str, Any]:
+    require_target(cfg)
+    return {
+        "dataset": get_target_dicts(cfg.DATASETS.TARGET),
+        "mapper": mapper or DatasetMapper(cfg, True),
+        "total_batch_size": cfg.SOLVER.TARGET_IMS_PER_BATCH or cfg.SOLVER.IMS_PER_BATCH,
+        "views": build_views(cfg, cfg.INPUT.TARGET_VIEWS, "INPUT.TARGET_VIEWS"),
+        "skip_unreadable": cfg.INPUT.SKIP_UNREADABLE_TARGET,
+        "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        "num_workers": cfg.DATALOADER.NUM_WORKERS,
+        "seed": cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
+    }
+
+
+@configurable(from_config=_target_from_config)
+def build_target_loader(
+    dataset: Any,
+    *,
+    mapper: Mapper,
+    total_batch_size: int,
+    views: Mapping[str, View] | None = None,
+    keep: Sequence[str] = (),
+    skip_unreadable: bool = False,
+    seed: int = 0,
+    **kwargs: Any,
+) -> TrainLoader:
+    """Build the loader of target pictures; call it with a config or with explicit arguments.
+
+    Args:
+        dataset: records, for example those of :func:`get_target_dicts`.
+        mapper: training mapper; it never sees a label.
+        total_batch_size: pictures per batch over all processes.
+        views: by name; default: the mapper's picture alone.
+        keep: further fields of a record for the mapper, as for ``TargetMapper``.
+        skip_unreadable: take another picture, with a warning, in place of an unreadable one.
+        seed: the run's seed, from which the stream's own is derived.
+        kwargs: further arguments of :func:`build_train_loader`.
+
+    Raises:
+        ValueError: ``total_batch_size`` does not divide among the processes, or the mapper needs
+            labels.
+    """
+    check_batch_size(total_batch_size, "SOLVER.TARGET_IMS_PER_BATCH")
+    mapper = TargetMapper(ViewMapper(mapper, views) if views else mapper, keep)
     loader: TrainLoader = build_train_loader(
-        records,
-        mapper=TargetMapper(DatasetMapper(cfg, True)),
-        total_batch_size=cfg.SOLVER.TARGET_IMS_PER_BATCH or cfg.SOLVER.IMS_PER_BATCH,
-        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        dataset,
+        mapper=SkipUnreadable(mapper) if skip_unreadable else mapper,
+        total_batch_size=total_batch_size,
         seed=derive_seed(seed, Stream.TARGET),
+        **kwargs,
     )
     return loader
 
 
+def _from_config(cfg: CfgNode) -> dict[str, Any]:
+    baseline = cfg.MODEL.ADAPT.BASELINE
+    if baseline == "source_only":
+        return {"source": build_train_loader(cfg), "target": None}
+    require_target(cfg)
+    if baseline == "oracle":
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.DATASETS.TRAIN = cfg.DATASETS.TARGET
+        return {"source": build_train_loader(cfg), "target": None}
+    return {"source": build_train_loader(cfg), "target": build_target_loader(cfg)}
+
+
 @configurable(from_config=_from_config)
-def build_two_stream_loader(source: TrainLoader, target: TrainLoader) -> TwoStreamLoader:
+def build_two_stream_loader(source: TrainLoader, target: TrainLoader | None = None) -> Any:
     """Join two loaders; or build both from a config.
 
     With a config, the source is ``DATASETS.TRAIN`` with ``SOLVER.IMS_PER_BATCH`` pictures, exactly
     those of a run without target, and the target ``DATASETS.TARGET`` with
-    ``SOLVER.TARGET_IMS_PER_BATCH``.
+    ``SOLVER.TARGET_IMS_PER_BATCH``. ``MODEL.ADAPT.BASELINE`` "source_only" gives the source stream
+    alone, and "oracle" the target data sets with their labels in its place.
 
     Args:
         source: loader of labelled samples.
-        target: loader of target samples.
+        target: loader of target samples; None: there is no target stream.
+
+    Returns:
+        ``TwoStreamLoader``, or ``source`` where there is no target.
 
     Raises:
         ValueError: no target data set.
     """
-    return TwoStreamLoader(source, target)
+    return source if target is None else TwoStreamLoader(source, target)
 
 
 def build_adaptation_loader(cfg: CfgNode) -> Any:
-    """Return the training loader that a config asks for, with or without a target stream.
-
-    ``MODEL.ADAPT.BASELINE`` "source_only" gives the source stream alone, and "oracle" the target
-    data sets with their labels in its place.
-    """
-    if cfg.MODEL.META_ARCHITECTURE != "AdaptiveModel":
-        return build_train_loader(cfg)
-    if cfg.MODEL.ADAPT.BASELINE == "oracle":
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.DATASETS.TRAIN = cfg.DATASETS.TARGET
-        return build_train_loader(cfg)
-    if cfg.MODEL.ADAPT.BASELINE or not cfg.MODEL.ADAPT.OBJECTIVES:
-        return build_train_loader(cfg)
-    return build_two_stream_loader(cfg)
+    """Return the loader that a config asks for: of two streams if its model adapts, else of one."""
+    adapts = cfg.MODEL.META_ARCHITECTURE in ADAPTIVE
+    if adapts and (cfg.MODEL.ADAPT.OBJECTIVES or cfg.MODEL.ADAPT.BASELINE):
+        return build_two_stream_loader(cfg)
+    return build_train_loader(cfg)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import logging
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
+
+logger = logging.getLogger(__name__)
 
 _ROI = ("MODEL.ROI_HEADS.NUM_CLASSES", "thing_classes")
 _SEM_SEG = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "stuff_classes")
@@ -19,30 +22,91 @@ CLASS_KEYS = {
     "RetinaNet": [("MODEL.RETINANET.NUM_CLASSES", "thing_classes")],
     "FCOS": [("MODEL.FCOS.NUM_CLASSES", "thing_classes")],
 }
+#: Meta-architectures that train on two domains, around the detector of MODEL.ADAPT.DETECTOR.
+ADAPTIVE = ("AdaptiveModel",)
 
 
 def validate_datasets(cfg: CfgNode) -> None:
-    """Check the data sets of ``cfg.DATASETS.TRAIN`` and ``TEST`` against the model.
+    """Check the data sets of ``cfg.DATASETS`` against the model.
 
     Checked: the name is registered; the number of classes; equal class names in all sets; masks and
     their format; the ignore value of semantic labels. A data set without labels (no class names)
-    passes as a test set.
+    passes as a test set. Of ``DATASETS.TARGET``, whose labels are not read, the names are checked;
+    of the baseline "oracle", which trains on those labels, everything.
 
     Raises:
         KeyError: unknown data set name (the message suggests the nearest).
-        ValueError: a disagreement; the message names the key and the line to write.
+        ValueError: a disagreement, or no target; the message names the key and the line to write.
         FileNotFoundError: class names are known only after loading, and the data is missing.
     """
-    keys = CLASS_KEYS.get(cfg.MODEL.META_ARCHITECTURE, [])
-    for split in ("TRAIN", "TEST"):
+    keys = CLASS_KEYS.get(_detector(cfg), [])
+    splits = ["TRAIN", "TEST"]
+    if cfg.DATASETS.TRAIN and _adapts(cfg):
+        _check_target(cfg)
+        if cfg.MODEL.ADAPT.BASELINE == "oracle":
+            splits.append("TARGET")
+    elif cfg.DATASETS.TRAIN and cfg.DATASETS.TARGET:
+        logger.warning(
+            "DATASETS.TARGET %s is not used: only MODEL.META_ARCHITECTURE %s adapts to a target",
+            list(cfg.DATASETS.TARGET),
+            " or ".join(ADAPTIVE),
+        )
+    for split in splits:
         for name in cfg.DATASETS[split]:
             check_registered(name)
             for key, field in keys:
-                _check_classes(cfg, name, key, field, required=split == "TRAIN")
-            if split == "TRAIN":
+                _check_classes(cfg, name, key, field, split)
+            if split != "TEST":
                 _check_masks(cfg, name)
     for _, field in keys:
-        _check_same_names([*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST], field)
+        _check_same_names([name for split in splits for name in cfg.DATASETS[split]], field)
+
+
+def require_target(cfg: CfgNode) -> None:
+    """Raise ValueError unless there is a target data set."""
+    if cfg.DATASETS.TARGET:
+        return
+    reason = (
+        "MODEL.ADAPT.BASELINE oracle trains on its labels"
+        if cfg.MODEL.ADAPT.BASELINE == "oracle"
+        else f"MODEL.ADAPT.OBJECTIVES {list(cfg.MODEL.ADAPT.OBJECTIVES)} need target pictures"
+    )
+    raise ValueError(
+        f"DATASETS.TARGET is empty, but {reason}: name a data set, register a folder of pictures "
+        "(--register-images NAME FOLDER), or write MODEL.ADAPT.BASELINE source_only"
+    )
+
+
+def _detector(cfg: CfgNode) -> str:
+    name: str = cfg.MODEL.META_ARCHITECTURE
+    return cfg.MODEL.ADAPT.DETECTOR if name in ADAPTIVE else name
+
+
+def _adapts(cfg: CfgNode) -> bool:
+    """Whether training reads the target data sets."""
+    node = cfg.MODEL.ADAPT
+    if cfg.MODEL.META_ARCHITECTURE not in ADAPTIVE or node.BASELINE == "source_only":
+        return False
+    return bool(node.OBJECTIVES) or node.BASELINE == "oracle"
+
+
+def _check_target(cfg: CfgNode) -> None:
+    """Check the names of the target; say aloud what is allowed, but seldom meant."""
+    require_target(cfg)
+    for name in cfg.DATASETS.TARGET:
+        check_registered(name)
+        if name in cfg.DATASETS.TRAIN:
+            logger.warning(
+                "'%s' is in DATASETS.TRAIN and in DATASETS.TARGET: no shift to adapt to", name
+            )
+        if cfg.MODEL.ADAPT.BASELINE == "oracle":
+            continue
+        if name in cfg.DATASETS.TEST:
+            logger.warning(
+                "'%s' is in DATASETS.TARGET and in DATASETS.TEST: training sees the pictures that "
+                "are tested on (transductive); their labels are used for evaluation only",
+                name,
+            )
 
 
 def check_registered(name: str) -> None:
@@ -54,7 +118,8 @@ def check_registered(name: str) -> None:
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise KeyError(
         f"dataset '{name}' is not registered; {hint}"
-        "Register your own with --register NAME ANNOTATIONS.json IMAGES"
+        "Register your own with --register NAME ANNOTATIONS.json IMAGES or, without labels, with "
+        "--register-images NAME FOLDER"
     )
 
 
@@ -75,14 +140,14 @@ def class_names(name: str, field: str = "thing_classes") -> list[str] | None:
     return meta.get(field, None)
 
 
-def _check_classes(cfg: CfgNode, name: str, key: str, field: str, required: bool) -> None:
+def _check_classes(cfg: CfgNode, name: str, key: str, field: str, split: str) -> None:
     names = class_names(name, field)
     if names is None:
-        if required:
+        if split != "TEST":
             kind = "semantic labels" if field == "stuff_classes" else "boxes"
             raise ValueError(
                 f"dataset '{name}' has no {kind} ({field}), which "
-                f"{cfg.MODEL.META_ARCHITECTURE} needs for training; change DATASETS.TRAIN"
+                f"{_detector(cfg)} needs for training; change DATASETS.{split}"
             )
         return
     count = _lookup(cfg, key)

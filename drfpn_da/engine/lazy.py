@@ -20,6 +20,7 @@ from torch import nn
 from ..config.setup import find_config_file
 from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything, seeded
+from ..data.two_stream import build_target_loader, build_two_stream_loader
 from .hooks import StepSeed
 from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
 from .step import amp_trainer, build_ddp_model
@@ -31,7 +32,8 @@ def start_lazy_run(args: argparse.Namespace) -> DictConfig:
     """Load the config of the command line and start its run; see :func:`start_run`.
 
     Without CUDA, ``train.device`` becomes "cpu". ``train.seed`` is drawn if absent or negative. A
-    training loader of detectron2's kind is exchanged for the seeded one.
+    training loader of detectron2's kind is exchanged for the seeded one; the loaders of this
+    package get the run's seed where they name none.
 
     Args:
         args: arguments with ``config_file`` (a path or a model zoo name), ``opts``, ``resume``,
@@ -55,12 +57,21 @@ def start_lazy_run(args: argparse.Namespace) -> DictConfig:
         if seed < 0 and os.path.isfile(saved):
             seed = OmegaConf.load(saved).train.get("seed", -1)
     train.seed = shared_seed(seed)
-    loader = cfg.dataloader.get("train")
-    if loader is not None and loader["_target_"] is build_detection_train_loader:
-        loader["_target_"] = build_train_loader
-        loader.seed = train.seed
+    if "train" in cfg.dataloader:
+        _seed_loader(cfg.dataloader.train, train.seed)
     finish_setup(cfg, args, train.output_dir, train.seed)
     return cfg
+
+
+def _seed_loader(node: DictConfig, seed: int) -> None:
+    """Give a training loader, or both of a two-stream loader, the run's seed."""
+    if node["_target_"] is build_two_stream_loader:
+        _seed_loader(node.source, seed)
+        _seed_loader(node.target, seed)
+    if node["_target_"] is build_detection_train_loader:
+        node["_target_"] = build_train_loader
+    if node["_target_"] in (build_train_loader, build_target_loader) and "seed" not in node:
+        node.seed = seed
 
 
 def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:

@@ -15,3 +15,33 @@ def add_keys(_C: CN) -> None:
     _C.DATASETS.REGISTER_IMAGES = []
     # Target pictures per step over all processes. 0: as many as SOLVER.IMS_PER_BATCH.
     _C.SOLVER.TARGET_IMS_PER_BATCH = 0
+    # Take another target picture, with a warning, in place of one that is missing or damaged.
+    _C.INPUT.SKIP_UNREADABLE_TARGET = False
+
+    # Views of each target picture, all with the same resizing, flip and crop: "weak" (nothing
+    # else), "strong" (INPUT.STRONG_VIEW) or a name in VIEW_REGISTRY. The first is the picture that
+    # the model gets; with several, all are in the sample's "views".
+    _C.INPUT.TARGET_VIEWS = ["weak"]
+    # View of the labelled pictures; boxes and masks stay as they are.
+    _C.INPUT.SOURCE_VIEW = "weak"
+
+    # The strong view; defaults of Unbiased Teacher (arXiv 2102.09480).
+    _C.INPUT.STRONG_VIEW = CN()
+    # Largest relative change of brightness, contrast and saturation, and of hue in parts of the
+    # circle (at most 0.5).
+    _C.INPUT.STRONG_VIEW.COLOR_JITTER = [0.4, 0.4, 0.4, 0.1]
+    # Probability of the colour jitter.
+    _C.INPUT.STRONG_VIEW.COLOR_JITTER_PROB = 0.8
+    # Probability of grey.
+    _C.INPUT.STRONG_VIEW.GRAYSCALE_PROB = 0.2
+    # Range of the Gaussian blur's standard deviation in pixels (of the resized picture).
+    _C.INPUT.STRONG_VIEW.BLUR_SIGMA = [0.1, 2.0]
+    # Probability of the blur.
+    _C.INPUT.STRONG_VIEW.BLUR_PROB = 0.5
+    # Rectangles erased one after another, each [probability, smallest area, largest area, smallest
+    # ratio, largest ratio]; areas as shares of the picture, ratios height to width. []: none.
+    _C.INPUT.STRONG_VIEW.ERASE = [
+        [0.7, 0.05, 0.2, 0.3, 3.3],
+        [0.5, 0.02, 0.2, 0.1, 6.0],
+        [0.3, 0.02, 0.2, 0.05, 8.0],
+    ]

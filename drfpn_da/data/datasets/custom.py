@@ -68,12 +68,13 @@ def register_coco_json(name: str, json_file: str, image_root: str) -> list[str]:
     return classes
 
 
-def register_image_folder(name: str, image_root: str) -> None:
+def register_image_folder(name: str, image_root: str, skip_unreadable: bool = False) -> None:
     """Register all pictures below a folder, without labels (for prediction or as a target domain).
 
     Args:
         name: new data set name.
         image_root: folder, searched recursively for common picture suffixes.
+        skip_unreadable: leave out, with a warning, what cannot be read as a picture.
 
     Raises:
         FileNotFoundError: the folder is missing or holds no picture.
@@ -89,15 +90,15 @@ def register_image_folder(name: str, image_root: str) -> None:
         raise FileNotFoundError(
             f"dataset '{name}': no picture below {root} (suffixes {', '.join(IMAGE_SUFFIXES)})"
         )
-    DatasetCatalog.register(name, partial(load_image_folder, image_root))
+    DatasetCatalog.register(name, partial(load_image_folder, image_root, skip_unreadable))
     MetadataCatalog.get(name).set(image_root=image_root, mask_format="none")
 
 
-def load_image_folder(image_root: str) -> list[dict]:
+def load_image_folder(image_root: str, skip_unreadable: bool = False) -> list[dict]:
     """Return detectron2 data set dicts without annotations for every picture below a folder.
 
     Raises:
-        ValueError: a file cannot be read as a picture.
+        ValueError: a file cannot be read as a picture, unless ``skip_unreadable``.
     """
     records = []
     for image_id, path in enumerate(_list_images(Path(image_root)), start=1):
@@ -108,6 +109,9 @@ def load_image_folder(image_root: str) -> list[dict]:
                 if image.getexif().get(0x0112, 1) >= 5:
                     width, height = height, width
         except OSError as error:
+            if skip_unreadable:
+                logger.warning("Skipped: %s is not a readable picture (%s)", path, error)
+                continue
             raise ValueError(f"{path} is not a readable picture ({error}); remove it") from error
         records.append(
             {"file_name": str(path), "image_id": image_id, "width": width, "height": height}

@@ -1,0 +1,175 @@
+"""Views of a picture: the same geometry, other colours, sharpness and occlusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.utils.registry import Registry
+from torch import Tensor
+from torchvision.transforms import v2
+
+from .checked_mapper import Mapper
+
+#: From a picture (C, H, W), uint8, to another of that shape and type, without moving anything in
+#: it. Random numbers come from torch's global generator, which the loader seeds for each sample.
+View = Callable[[Tensor], Tensor]
+
+VIEW_REGISTRY = Registry("VIEW")
+VIEW_REGISTRY.__doc__ = """
+Views by name, for INPUT.TARGET_VIEWS and INPUT.SOURCE_VIEW.
+
+A registered function is called with the config and returns a ``View``.
+"""
+
+
+@VIEW_REGISTRY.register()
+def weak(cfg: CfgNode) -> View:
+    """The picture as the config's resizing, flip and crop left it."""
+    return _unchanged
+
+
+@VIEW_REGISTRY.register()
+def strong(cfg: CfgNode) -> View:
+    """``StrongView`` with the keys of INPUT.STRONG_VIEW."""
+    return StrongView(cfg)
+
+
+def _unchanged(picture: Tensor) -> Tensor:
+    return picture
+
+
+class StrongView:
+    """Colour jitter, greyscale, blur and random erasing, after Unbiased Teacher (2102.09480).
+
+    Args:
+        color_jitter: largest relative change of brightness, contrast and saturation, and of hue as
+            a share of the circle (at most 0.5).
+        color_jitter_prob: probability of the colour jitter.
+        grayscale_prob: probability of grey.
+        blur_sigma: range of the Gaussian's standard deviation, in pixels.
+        blur_prob: probability of the blur.
+        erase: rectangles filled with noise (1708.04896), one after another, each as (probability,
+            smallest and largest share of the picture's area, smallest and largest height / width).
+        image_format: order of the channels: "RGB", "BGR" or "L".
+
+    Raises:
+        ValueError: another format; a rectangle that is not five numbers.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        color_jitter: Sequence[float] = (0.4, 0.4, 0.4, 0.1),
+        color_jitter_prob: float = 0.8,
+        grayscale_prob: float = 0.2,
+        blur_sigma: Sequence[float] = (0.1, 2.0),
+        blur_prob: float = 0.5,
+        erase: Sequence[Sequence[float]] = (
+            (0.7, 0.05, 0.2, 0.3, 3.3),
+            (0.5, 0.02, 0.2, 0.1, 6.0),
+            (0.3, 0.02, 0.2, 0.05, 8.0),
+        ),
+        image_format: str = "BGR",
+    ) -> None:
+        if image_format not in ("RGB", "BGR", "L"):
+            raise ValueError(
+                f"the strong view cannot handle INPUT.FORMAT '{image_format}'; write RGB, BGR or L"
+            )
+        if any(len(rectangle) != 5 for rectangle in erase):
+            raise ValueError(
+                f"INPUT.STRONG_VIEW.ERASE is {list(map(list, erase))}; each entry is [probability, "
+                "smallest area, largest area, smallest ratio, largest ratio]"
+            )
+        self._bgr = image_format == "BGR"
+        # Three standard deviations to each side.
+        width = 2 * int(3 * blur_sigma[1] + 0.5) + 1
+        self._photometric = v2.Compose(
+            [
+                v2.RandomApply([v2.ColorJitter(*color_jitter)], p=color_jitter_prob),
+                v2.RandomGrayscale(p=grayscale_prob),
+                v2.RandomApply([v2.GaussianBlur(width, tuple(blur_sigma))], p=blur_prob),
+            ]
+        )
+        self._erase = [
+            v2.RandomErasing(p, (low, high), (narrow, wide), value="random")
+            for p, low, high, narrow, wide in erase
+        ]
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read ``INPUT.STRONG_VIEW`` and ``INPUT.FORMAT``."""
+        node = cfg.INPUT.STRONG_VIEW
+        return {
+            "color_jitter": node.COLOR_JITTER,
+            "color_jitter_prob": node.COLOR_JITTER_PROB,
+            "grayscale_prob": node.GRAYSCALE_PROB,
+            "blur_sigma": node.BLUR_SIGMA,
+            "blur_prob": node.BLUR_PROB,
+            "erase": node.ERASE,
+            "image_format": cfg.INPUT.FORMAT,
+        }
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Return the view of a uint8 picture (C, H, W)."""
+        if self._bgr:
+            picture = picture.flip(0)
+        picture = self._photometric(picture)
+        if self._erase:
+            # In floating point, where the noise has mean 0 and deviation 1, clipped; the way there
+            # and back leaves all other pixels as they are.
+            values = v2.functional.to_dtype(picture, torch.float32, scale=True)
+            for erase in self._erase:
+                values = erase(values)
+            picture = v2.functional.to_dtype(values.clamp(0, 1), torch.uint8, scale=True)
+        return picture.flip(0) if self._bgr else picture
+
+
+def build_views(cfg: CfgNode, names: Sequence[str], key: str) -> dict[str, View]:
+    """Build views by their names in ``VIEW_REGISTRY``.
+
+    Args:
+        cfg: given to each view.
+        names: at least one, without repetition.
+        key: config key of the names, for messages.
+
+    Raises:
+        ValueError: no name, or one twice.
+        KeyError: an unknown name; the message lists those that are registered.
+    """
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"{key} is {list(names)}; write at least one view, and each only once")
+    known = sorted(name for name, _ in VIEW_REGISTRY)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise KeyError(f"{key} has {unknown}; registered views are: {', '.join(known)}")
+    return {name: VIEW_REGISTRY.get(name)(cfg) for name in names}
+
+
+class ViewMapper:
+    """Runs a mapper, which draws the geometry once, and makes views of the picture it returns.
+
+    Args:
+        mapper: its samples have ``image``, uint8 (C, H, W).
+        views: by name, at least one.
+    """
+
+    def __init__(self, mapper: Mapper, views: Mapping[str, View]) -> None:
+        self._mapper = mapper
+        self._views = dict(views)
+        # Whoever looks into a mapper for its augmentations finds those of the one inside.
+        self.augmentations = getattr(mapper, "augmentations", ())
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the sample with the first view as ``image``; all in ``views`` if several."""
+        sample: dict[str, Any] | None = self._mapper(record)
+        if sample is None:
+            return None
+        views = {name: view(sample["image"]) for name, view in self._views.items()}
+        sample["image"] = next(iter(views.values()))
+        if len(views) > 1:
+            sample["views"] = views
+        return sample
