@@ -19,6 +19,7 @@ from detectron2.data import (
 from detectron2.engine import HookBase, hooks
 from detectron2.evaluation import inference_context
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
 from PIL import Image
 from torch.nn.parallel import DistributedDataParallel
 
@@ -68,6 +69,31 @@ class BestCheckpointer(hooks.BestCheckpointer):
         # What is saved here counts one iteration more than were trained.
         if final:
             self._checkpointer.tag_last_checkpoint(os.path.basename(final))
+
+
+class PeriodicWriter(hooks.PeriodicWriter):
+    """detectron2's hook, which also writes after each evaluation.
+
+    Writers see only the last value of a metric. Evaluations closer together than the writers'
+    period would be lost, and the last one before a run is killed.
+
+    Args:
+        writers: as for detectron2's hook.
+        period: iterations between writing.
+        eval_period: iterations between evaluations; 0: none.
+    """
+
+    def __init__(self, writers: list[EventWriter], period: int, eval_period: int) -> None:
+        super().__init__(writers, period)
+        self._eval_period = eval_period
+
+    def after_step(self) -> None:
+        """Write if it is time or after an evaluation."""
+        if self._eval_period > 0 and (self.trainer.iter + 1) % self._eval_period == 0:
+            for writer in self._writers:
+                writer.write()
+        else:
+            super().after_step()
 
 
 class PredictionPictures(HookBase):

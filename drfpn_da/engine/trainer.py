@@ -21,7 +21,7 @@ from ..data.checked_mapper import CheckedMapper
 from ..data.seeding import Stream, derive_seed, seed_everything
 from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
-from .hooks import PredictionPictures, StepSeed
+from .hooks import PeriodicWriter, PredictionPictures, StepSeed
 from .model_selection import (
     add_results,
     best_checkpointers,
@@ -146,8 +146,11 @@ class Trainer(DefaultTrainer):
             extra += best_checkpointers(cfg, self.checkpointer)
             if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and cfg.TEST.VIS_IMAGES:
                 extra.append(PredictionPictures(cfg))
-        writers_last = len(ret) - int(isinstance(ret[-1], hooks.PeriodicWriter))
-        return ret[:writers_last] + extra + ret[writers_last:]
+        last: list[HookBase] = []
+        if isinstance(ret[-1], hooks.PeriodicWriter):
+            stock = ret.pop()
+            last = [PeriodicWriter(stock._writers, stock._period, cfg.TEST.EVAL_PERIOD)]
+        return ret + extra + last
 
     def build_writers(self) -> list[EventWriter]:
         """Return detectron2's writers, and wandb's if WANDB.ENABLED."""

@@ -80,6 +80,19 @@ def test_each_test_set_keeps_its_best_checkpoint(cfg, tmp_path):
     assert (tmp_path / "last_checkpoint").read_text() == "model_final.pth"
 
 
+def test_every_evaluation_is_written(cfg, tmp_path):
+    """Also where evaluations are closer together than what else is written."""
+    cfg.DATASETS.TEST, cfg.SOLVER.MAX_ITER = SETS[:1], 3
+    trainer = Trainer(cfg)
+    assert type(trainer._hooks[-1]).__name__ == "PeriodicWriter"
+    trainer.train()
+    # The last evaluation comes after the last iteration.
+    found = [entry["iteration"] for entry in metrics(tmp_path) if "bbox/AP50" in entry]
+    assert found == [0, 1, 3]
+    written = [entry["iteration"] for entry in metrics(tmp_path) if "total_loss" in entry]
+    assert written == [0, 1, 2]
+
+
 def test_a_longer_run_goes_on_where_training_ended(cfg):
     cfg.DATASETS.TEST, cfg.TEST.BEST_METRIC = SETS[:1], "bbox/AP"
     Trainer(cfg).train()
