@@ -27,6 +27,7 @@ from ..compat import global_indices, train_loader_arguments
 from .checked_mapper import CheckedMapper, Mapper
 from .indexed import IndexedMapper, load_indexed_from_config
 from .seeding import Stream, derive_seed, seeded
+from .slender_sampler import SLENDERNESS_SAMPLER, sampler_from_config
 from .views import ViewMapper, build_views
 
 logger = logging.getLogger(__name__)
@@ -150,8 +151,15 @@ def _from_config(
         dataset = load_indexed_from_config(cfg)[0] if dataset is None else dataset
         mapper = mapper or IndexedMapper(cfg, True)
     # detectron2 builds most samplers without a seed; they draw one from numpy's generator.
+    balanced = sampler is None and cfg.DATALOADER.SAMPLER_TRAIN == SLENDERNESS_SAMPLER
+    if balanced:  # detectron2 knows only its own samplers by name
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.DATALOADER.SAMPLER_TRAIN = "TrainingSampler"
     with seeded(derive_seed(seed, Stream.SAMPLER)):
         arguments = train_loader_arguments(cfg, mapper, dataset=dataset, sampler=sampler)
+    if balanced:
+        arguments["sampler"] = sampler_from_config(cfg, arguments["dataset"], seed)
     # A config of detectron2 alone, without the keys of drfpn_da, will do.
     view = cfg.INPUT.get("SOURCE_VIEW", "weak")
     if view != "weak":
