@@ -200,7 +200,7 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
                 groups = _image_numbers(proposals, alpha.device)
             means = mean_by_group(means, groups[foreground])[1]
         if self.scope == "global" and comm.get_world_size() > 1:
-            means = _gather_with_own_gradient(means)
+            means = gather_with_own_gradient(means)
         if len(means) >= self.min_group:
             rank = rank_regularisation(means, self.beta, self.margin)
         else:  # connected to the graph, so that no parameter is unused
@@ -255,7 +255,7 @@ def _image_numbers(proposals: list[Instances], device: torch.device) -> Tensor:
     return torch.arange(len(proposals), device=device).repeat_interleave(counts)
 
 
-def _gather_with_own_gradient(means: Tensor) -> Tensor:
+def gather_with_own_gradient(means: Tensor) -> Tensor:
     """Return the means of all processes; gradients reach the own ones.
 
     The gradient is multiplied by the number of processes, by which averaging divides it again: the
