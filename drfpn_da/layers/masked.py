@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..functional import at_least_float32
+
 
 def blank(x: Tensor, mask: Optional[Tensor]) -> Tensor:
     """Return ``x`` with zeros outside ``mask``, where a convolution then sees zero padding."""
@@ -45,8 +47,9 @@ def apply_norm(norm: nn.Module, x: Tensor, mask: Optional[Tensor]) -> Tensor:
 
 def _masked_group_norm(norm: nn.GroupNorm, x: Tensor, mask: Tensor) -> Tensor:
     n, c, h, w = x.shape
-    grouped = x.reshape(n, norm.num_groups, c // norm.num_groups, h, w)
-    weight = mask[:, None].to(x.dtype)
+    # In full precision, as group norm is under autocast.
+    grouped = at_least_float32(x).reshape(n, norm.num_groups, c // norm.num_groups, h, w)
+    weight = mask[:, None].to(grouped.dtype)
     count = weight.sum(dim=(2, 3, 4), keepdim=True) * grouped.shape[2]
     mean = (grouped * weight).sum(dim=(2, 3, 4), keepdim=True) / count
     variance = ((grouped - mean) ** 2 * weight).sum(dim=(2, 3, 4), keepdim=True) / count

@@ -11,6 +11,7 @@ from tests.tiny_coco import write_tiny_coco
 
 def test_two_processes_equal_one(tmp_path):
     json_file, images = write_tiny_coco(tmp_path, mixed=False)
+    write_tiny_coco(tmp_path / "target", count=6, mixed=False)
     # And a detector from the command line, as a user starts it.
     words = ["--register", "tiny_two_boxes", json_file, images, "--num-gpus", "2"]
     words += ["--config-file", "drfpn/bccd/faster_rcnn_mobilenetv2_drfpn.yaml"]
@@ -34,12 +35,14 @@ def test_two_processes_equal_one(tmp_path):
     words += ["OUTPUT_DIR", str(tmp_path / "boxes")]
     launch(train_both, 2, dist_url="auto", args=(tmp_path, words))
 
-    one = train_segmentor(tmp_path, "one").model.state_dict()
-    two, other = (torch.load(tmp_path / f"two_{rank}.pth", weights_only=True) for rank in range(2))
-    for name, value in one.items():
-        assert value.dtype == torch.float64
-        assert torch.equal(two[name], other[name])
-        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-9, msg=name)
+    for name, adapted in (("two", False), ("adapted_two", True)):
+        one = train_segmentor(tmp_path, f"one_of_{name}", adapted).model.state_dict()
+        ranks = [torch.load(tmp_path / f"{name}_{r}.pth", weights_only=True) for r in range(2)]
+        for key, value in one.items():
+            assert torch.equal(ranks[0][key], ranks[1][key])
+            torch.testing.assert_close(ranks[0][key], value, rtol=0, atol=1e-9, msg=key)
+        assert any(key.startswith("objectives.") for key in one) == adapted
+        assert all(v.dtype == torch.float64 for k, v in one.items() if v.is_floating_point())
     assert 0 <= json.loads((tmp_path / "results.json").read_text())["AP"] <= 100
     log = (tmp_path / "boxes" / "log.txt").read_text()
     assert "Training on the CPU with 2 gloo processes" in log

@@ -9,15 +9,17 @@ import torch
 from detectron2.utils import comm
 
 from drfpn_da.config import argument_parser
+from drfpn_da.data import register_image_folder
 from drfpn_da.engine import Trainer
 from tests.scripts import load_script
 from tests.tiny_coco import register_tiny, tiny_cfg
 
 
-def train_segmentor(folder: Path, name: str) -> Trainer:
+def train_segmentor(folder: Path, name: str, adapted: bool = False) -> Trainer:
     """Train a segmentor whose loss and norms do not depend on how a batch is divided.
 
-    In double precision, where five steps amplify no rounding to speak of.
+    In double precision, where five steps amplify no rounding to speak of. ``adapted`` aligns it
+    with a second set, alignment beginning at the third step.
     """
     register_tiny("tiny_two", folder, sem_seg=True)
     cfg = tiny_cfg(folder / name, "tiny_two", sem_seg=True)
@@ -25,6 +27,17 @@ def train_segmentor(folder: Path, name: str) -> Trainer:
     # One size: pictures of unequal sizes would be padded by what else is in their batch.
     cfg.INPUT.MIN_SIZE_TRAIN = (64,)
     cfg.SOLVER.MAX_ITER = 5
+    if adapted:
+        register_image_folder("tiny_two_target", str(folder / "target" / "images"))
+        cfg.DATASETS.TARGET = ("tiny_two_target",)
+        cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
+        cfg.MODEL.META_ARCHITECTURE = "AdaptiveModel"
+        cfg.MODEL.ADAPT.DETECTOR = "SemanticSegmentor"
+        cfg.MODEL.ADAPT.OBJECTIVES = ["StrongWeakAlignment"]
+        cfg.MODEL.STRONG_WEAK.START_ITER = 2
+        cfg.MODEL.STRONG_WEAK.GLOBAL.NORM = "GN"
+        cfg.MODEL.STRONG_WEAK.GLOBAL.DROPOUT = 0.0
+        cfg.MODEL.TEACHER.ENABLED = True
     torch.set_default_dtype(torch.float64)
     try:
         trainer = Trainer(cfg)
@@ -37,8 +50,9 @@ def train_segmentor(folder: Path, name: str) -> Trainer:
 def train_both(folder: Path, words: list[str]) -> None:
     """Train the segmentor, then a detector by the command line of train_net."""
     torch.set_num_threads(1)
-    trainer = train_segmentor(folder, "two")
-    torch.save(trainer.model.module.state_dict(), folder / f"two_{comm.get_rank()}.pth")
+    for name, adapted in (("two", False), ("adapted_two", True)):
+        trainer = train_segmentor(folder, name, adapted)
+        torch.save(trainer.model.module.state_dict(), folder / f"{name}_{comm.get_rank()}.pth")
     tool = load_script(Path(__file__).parents[2] / "tools" / "train_net.py")
     results = tool.main(argument_parser().parse_args(words))
     if comm.is_main_process():
