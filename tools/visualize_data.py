@@ -4,6 +4,9 @@
 tools/visualize_data.py --source annotation --config-file C.yaml --output pictures
 tools/visualize_data.py --source dataloader --config-file C.yaml --number 20
 tools/visualize_data.py --source annotation --dataset coco128_train
+tools/visualize_data.py --source target --config-file C.yaml INPUT.TARGET_VIEWS "['weak', 'strong']"
+
+"target" draws the pictures of DATASETS.TARGET as the model gets them, their views side by side.
 """
 
 from __future__ import annotations
@@ -15,10 +18,17 @@ from pathlib import Path
 
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_train_loader
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from drfpn_da.config import setup_cfg
-from drfpn_da.visualization import draw_training_input, draw_truth, read_rgb, save_picture
+from drfpn_da.data import build_target_loader, build_train_loader
+from drfpn_da.visualization import (
+    draw_training_input,
+    draw_truth,
+    read_rgb,
+    save_picture,
+    side_by_side,
+)
 
 
 def annotated(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
@@ -32,9 +42,25 @@ def annotated(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
 def loaded(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
     """Draw the training loader's batches."""
     metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
-    for batch in build_detection_train_loader(cfg):
+    for batch in build_train_loader(cfg):
         for record in batch:
             yield record["file_name"], draw_training_input(record, metadata, cfg.INPUT.FORMAT)
+
+
+def target(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
+    """Draw the target loader's pictures, the views of each side by side."""
+    metadata = MetadataCatalog.get(cfg.DATASETS.TARGET[0])
+    for batch in build_target_loader(cfg):
+        for record in batch:
+            views = record.get("views") or {cfg.INPUT.TARGET_VIEWS[0]: record["image"]}
+            pictures = [
+                draw_training_input({"image": view}, metadata, cfg.INPUT.FORMAT)
+                for view in views.values()
+            ]
+            yield record["file_name"], side_by_side(pictures, list(views))
+
+
+SOURCES = {"annotation": annotated, "dataloader": loaded, "target": target}
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -42,9 +68,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--source", choices=["annotation", "dataloader"], required=True)
+    parser.add_argument("--source", choices=list(SOURCES), required=True)
     parser.add_argument("--config-file", default="", metavar="FILE")
-    parser.add_argument("--dataset", nargs="+", help="instead of the config's DATASETS.TRAIN")
+    parser.add_argument("--dataset", nargs="+", help="instead of the config's data sets")
     parser.add_argument("--output", default="output/data", help="folder")
     parser.add_argument("--number", type=int, default=12, help="pictures to write")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs of the config")
@@ -54,12 +80,13 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> list[Path]:
     """Run the tool and return the files it wrote."""
     args = get_parser().parse_args(argv)
+    key = "TARGET" if args.source == "target" else "TRAIN"
     if args.dataset:
-        args.opts = [*args.opts, "DATASETS.TRAIN", str(tuple(args.dataset))]
+        args.opts = [*args.opts, f"DATASETS.{key}", str(tuple(args.dataset))]
     cfg = setup_cfg(args)
-    if not cfg.DATASETS.TRAIN:
-        raise SystemExit("No data: give --dataset, or a --config-file with DATASETS.TRAIN")
-    source = {"annotation": annotated, "dataloader": loaded}[args.source]
+    if not cfg.DATASETS[key]:
+        raise SystemExit(f"No data: give --dataset, or a --config-file with DATASETS.{key}")
+    source = SOURCES[args.source]
     written = []
     for name, picture in itertools.islice(source(cfg), args.number):
         written.append(save_picture(picture, Path(args.output) / f"{Path(name).stem}.png"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from detectron2.config import get_cfg
+from PIL import Image
 
 from drfpn_da import add_drfpn_da_config
-from drfpn_da.data import validate_datasets
+from drfpn_da.data import register_image_folder, validate_datasets
 
 STREETS = "streets_mini_clear_train"
 
@@ -68,14 +70,72 @@ def test_semantic_labels_and_their_ignore_value():
 
 
 def test_pictures_without_labels_may_be_tested_on(tmp_path, fresh_name):
-    import numpy as np
-    from PIL import Image
-
-    from drfpn_da.data import register_image_folder
-
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
     register_image_folder(fresh_name, str(tmp_path))
     opts = ["MODEL.ROI_HEADS.NUM_CLASSES", 6]
     validate_datasets(_cfg(*opts, "DATASETS.TEST", (fresh_name,)))
     with pytest.raises(ValueError, match="has no boxes"):
         validate_datasets(_cfg(*opts, "DATASETS.TRAIN", (fresh_name,)))
+
+
+TARGET = "streets_mini_foggy_train"
+
+
+def _adapted(*opts):
+    return _cfg(
+        *("MODEL.META_ARCHITECTURE", "AdaptiveModel", "MODEL.ADAPT.OBJECTIVES", ["X"]),
+        *("MODEL.ROI_HEADS.NUM_CLASSES", 6, "DATASETS.TARGET", (TARGET,), *opts),
+    )
+
+
+def test_adapted_models_are_checked_as_their_detector(caplog):
+    validate_datasets(_adapted())
+    assert not caplog.records
+    with pytest.raises(ValueError, match=r"write MODEL\.ROI_HEADS\.NUM_CLASSES 6"):
+        validate_datasets(_adapted("MODEL.ROI_HEADS.NUM_CLASSES", 5))
+    retinanet = ["MODEL.ADAPT.DETECTOR", "RetinaNet", "MODEL.RETINANET.NUM_CLASSES"]
+    validate_datasets(_adapted(*retinanet, 6))
+    with pytest.raises(ValueError, match=r"write MODEL\.RETINANET\.NUM_CLASSES 6"):
+        validate_datasets(_adapted(*retinanet, 5))
+
+
+def test_target_is_named_and_registered():
+    with pytest.raises(KeyError, match=rf"{TARGET}.*--register-images NAME FOLDER"):
+        validate_datasets(_adapted("DATASETS.TARGET", ("streets_mini_fogy_train",)))
+    with pytest.raises(ValueError, match=r"DATASETS\.TARGET is empty.*OBJECTIVES \['X'\]"):
+        validate_datasets(_adapted("DATASETS.TARGET", ()))
+    with pytest.raises(ValueError, match=r"DATASETS\.TARGET is empty.*oracle"):
+        validate_datasets(_adapted("DATASETS.TARGET", (), "MODEL.ADAPT.BASELINE", "oracle"))
+    validate_datasets(_adapted("DATASETS.TARGET", (), "MODEL.ADAPT.BASELINE", "source_only"))
+    # Evaluation alone needs no target, even one that is not registered here.
+    validate_datasets(_adapted("DATASETS.TRAIN", (), "DATASETS.TARGET", ()))
+    validate_datasets(_adapted("DATASETS.TRAIN", (), "DATASETS.TARGET", ("elsewhere",)))
+
+
+def test_unusual_targets_are_said_aloud(caplog):
+    validate_datasets(_adapted("DATASETS.TEST", (TARGET,)))
+    assert "for evaluation only" in caplog.text
+    assert TARGET in caplog.text
+    caplog.clear()
+    validate_datasets(_adapted("DATASETS.TARGET", (STREETS,)))
+    assert "no shift" in caplog.text
+    caplog.clear()
+    validate_datasets(_adapted("MODEL.META_ARCHITECTURE", "GeneralizedRCNN"))
+    assert "is not used" in caplog.text
+
+
+def test_classes_of_the_target_matter_to_the_oracle_alone():
+    opts = ["DATASETS.TARGET", ("bccd_train",)]
+    validate_datasets(_adapted(*opts))
+    with pytest.raises(ValueError, match=r"bccd_train.*has 3 classes"):
+        validate_datasets(_adapted(*opts, "MODEL.ADAPT.BASELINE", "oracle"))
+
+
+def test_oracle_needs_labels(tmp_path, fresh_name):
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    register_image_folder(fresh_name, str(tmp_path))
+    validate_datasets(_adapted("DATASETS.TARGET", (fresh_name,)))
+    with pytest.raises(ValueError, match=r"has no boxes.*change DATASETS\.TARGET"):
+        validate_datasets(
+            _adapted("DATASETS.TARGET", (fresh_name,), "MODEL.ADAPT.BASELINE", "oracle")
+        )

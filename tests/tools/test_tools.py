@@ -115,6 +115,21 @@ def test_visualize_data(tool, setting, tmp_path, source):
         assert 0.05 < (drawn.max(axis=2) > 80).mean() < 0.6
 
 
+def test_visualize_target_views(tool, setting, tmp_path):
+    written = tool("visualize_data").main(
+        ["--source", "target", "--config-file", str(setting / "model.yaml"), "--number", "2",
+         "--dataset", "streets_mini_foggy_train", "--output", str(tmp_path),
+         "INPUT.TARGET_VIEWS", "['weak', 'strong']"]
+    )  # fmt: skip
+    assert len(written) == 2
+    # Two pictures of twice their height beside each other.
+    assert all(np.asarray(Image.open(path)).shape[1] > 2 * 600 for path in written)
+    with pytest.raises(SystemExit, match=r"DATASETS\.TARGET"):
+        tool("visualize_data").main(
+            ["--source", "target", "--config-file", str(setting / "model.yaml")]
+        )
+
+
 def test_analysis_counts_every_parameter_once_and_known_convolutions(tool, setting, capsys):
     rows = tool("analyze_model").main(
         ["--config-file", str(setting / "model.yaml"), "--input-size", "64", "96"]
