@@ -196,8 +196,8 @@ class AdaptiveModel(nn.Module):
         if labelled:
             with self._taps.record(picture_sizes(inputs)) as features:
                 return DomainPass(inputs, features, dict(self.detector(inputs)))
-        images = preprocess(self.detector, inputs).tensor
-        run = partial(self.detector.backbone, images)
+        backbone: Any = self.detector.backbone
+        run = partial(backbone, preprocess(self.detector, inputs).tensor)
         return DomainPass(inputs, self._taps.collect(run, picture_sizes(inputs)))
 
 
