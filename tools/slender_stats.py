@@ -1,0 +1,135 @@
+#!/usr/bin/env python
+"""How slender the objects of a COCO file are, and which of them a detector misses.
+
+    tools/slender_stats.py labels.json --output slender
+    tools/slender_stats.py labels.json --results coco_instances_results.json --images pictures/
+
+Writes a table and histograms by class; with the results of an evaluation (a file in its folder
+"inference") also a sheet of the slender objects that were missed most clearly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from drfpn_da.data.slenderness import annotation_slenderness
+from drfpn_da.evaluation.slender_misses import Miss, worst_misses
+from drfpn_da.visualization import read_rgb, save_picture
+from drfpn_da.visualization.slender import draw_misses, plot_slenderness
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("annotations", metavar="LABELS.json")
+    parser.add_argument("--results", metavar="RESULTS.json", help="detections in COCO's format")
+    parser.add_argument("--images", metavar="FOLDER", help="of the pictures, for --results")
+    parser.add_argument("--output", default="output/slender", help="folder")
+    parser.add_argument(
+        "--edges", type=float, nargs="+", default=[1 / 5, 1 / 3], help="of the bins, ascending"
+    )
+    parser.add_argument("--number", type=int, default=20, help="misses on the sheet")
+    parser.add_argument("--score", type=float, default=0.05, help="least score of a detection")
+    return parser
+
+
+def read(path: str, kind: type) -> Any:
+    """Read a JSON file that must hold a list or a dict."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{path}: {error}") from None
+    if not isinstance(data, kind) or (kind is dict and "annotations" not in data):
+        wanted = "a COCO file with annotations" if kind is dict else "a list of COCO results"
+        raise SystemExit(f"{path}: is not {wanted}")
+    return data
+
+
+def by_class(data: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the slenderness of all annotations but crowds, by class, the largest class first."""
+    names = {category["id"]: category["name"] for category in data["categories"]}
+    kept = [a for a in data["annotations"] if not a.get("iscrowd", 0)]
+    values = annotation_slenderness(kept)
+    owners = np.array([a["category_id"] for a in kept])
+    found = {name: values[owners == number] for number, name in names.items()}
+    largest = sorted(found.items(), key=lambda item: -len(item[1]))
+    return {"all": values, **{name: these for name, these in largest if len(these)}}
+
+
+def table(values: dict[str, np.ndarray], edges: list[float]) -> list[dict[str, Any]]:
+    """Count by class and bin."""
+    rows = []
+    bounds = [0.0, *edges, np.inf]
+    for name, these in values.items():
+        row = {"class": name, "objects": len(these), "median": float(np.median(these))}
+        counts = [int(((these >= a) & (these < b)).sum()) for a, b in zip(bounds, bounds[1:])]
+        for low, high, count in zip(bounds, bounds[1:], counts):
+            label = f"< {high:.3g}" if low == 0 else f">= {low:.3g}"
+            row[label] = count
+            row[f"{label}, %"] = 100 * count / len(these)
+        rows.append(row)
+    return rows
+
+
+def sheet(misses: list[Miss], data: dict[str, Any], folder: Path) -> np.ndarray:
+    """Draw misses, each with its class, slenderness and best overlap."""
+    names = {category["id"]: category["name"] for category in data["categories"]}
+    files = {image["id"]: image["file_name"] for image in data["images"]}
+    return draw_misses(
+        [read_rgb(str(folder / files[m.annotation["image_id"]])) for m in misses],
+        [m.annotation["bbox"] for m in misses],
+        [m.nearest["bbox"] if m.nearest else None for m in misses],
+        [
+            f"{names[m.annotation['category_id']]}, s {m.slenderness:.2f}, IoU {m.overlap:.2f}"
+            for m in misses
+        ],
+    )
+
+
+def main(argv: list[str] | None = None) -> list[Path]:
+    """Run the tool and return the files it wrote."""
+    args = get_parser().parse_args(argv)
+    if sorted(args.edges) != args.edges:
+        raise SystemExit(f"--edges {args.edges}: not in ascending order")
+    if args.results and not args.images:
+        raise SystemExit("--results needs --images, the folder of the pictures")
+    data = read(args.annotations, dict)
+    try:
+        values = by_class(data)
+    except ValueError as error:
+        raise SystemExit(f"{args.annotations}: {error}") from None
+    if not len(values["all"]):
+        raise SystemExit(f"{args.annotations}: has no annotation but crowds")
+    print(tabulate(table(values, args.edges), headers="keys", floatfmt=".3g"))
+    stem = Path(args.annotations).stem
+    folder = Path(args.output)
+    written = [
+        save_picture(plot_slenderness(values, args.edges), folder / f"{stem}_slenderness.png")
+    ]
+    if args.results:
+        misses = worst_misses(
+            data["annotations"],
+            read(args.results, list),
+            below=args.edges[-1],
+            score=args.score,
+            number=args.number,
+        )
+        if misses:
+            picture = sheet(misses, data, Path(args.images))
+            written.append(save_picture(picture, folder / f"{stem}_misses.png"))
+        else:
+            print("No slender object was missed.")
+    print(*written, sep="\n")
+    return written
+
+
+if __name__ == "__main__":
+    main()
