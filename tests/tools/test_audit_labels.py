@@ -1,0 +1,118 @@
+"""The audit tool from the command line: sweep, report, verdicts, undo, export, folds, recovery."""
+
+import json
+
+import pytest
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.modeling import build_model
+
+from drfpn_da.data import load_indexed
+from drfpn_da.labels import Decision, RelabelStore
+from tests.scripts import load_script
+from tests.tiny_coco import tiny_cfg, write_tiny_coco
+
+
+@pytest.fixture
+def tool(repository):
+    return load_script(repository / "tools" / "audit_labels.py").main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audit")
+    write_tiny_coco(folder)
+    return folder
+
+
+def test_sweep_finds_reports_and_exports(tool, folder, tmp_path):
+    """An untrained detector doubts much: every file of the chain is written and read."""
+    cfg = tiny_cfg(tmp_path / "run", "tiny_sweep")
+    (tmp_path / "model.yaml").write_text(cfg.dump())
+    weights = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        model = build_model(cfg)
+        torch.nn.init.normal_(model.roi_heads.box_predictor.cls_score.weight, std=0.3)
+        DetectionCheckpointer(model, str(tmp_path)).save(f"fold_{seed}")
+        weights.append(str(tmp_path / f"fold_{seed}.pth"))
+    words = ["sweep", "--config-file", str(tmp_path / "model.yaml"), "--dataset", "tiny_sweep"]
+    words += ["--register", "tiny_sweep", str(folder / "tiny.json"), str(folder / "images")]
+    words += ["--output", str(tmp_path / "audit"), "--margin", "0.0", "--weights", *weights]
+    audit = tool(words)
+    names = {path.name for path in audit.iterdir()}
+    assert names == {"proposals.jsonl", "review.csv", "report.html", "suspects.json"}
+    suspects = json.loads((audit / "suspects.json").read_text())
+    scores = [s["score"] for s in suspects]
+    assert scores == sorted(scores, reverse=True) and scores
+    proposals = RelabelStore.load(audit / "proposals.jsonl").entries
+    assert len(proposals) == sum(s["kind"] == "class" for s in suspects) > 0
+    assert tool(words).name == "audit-2", "nothing is overwritten"
+
+    review = (audit / "review.csv").read_text().splitlines()
+    (audit / "review.csv").write_text("\n".join([review[0], "accept" + review[1]]) + "\n")
+    journal = ["--journal", str(audit / "proposals.jsonl")]
+    added = tool(["apply", *journal, "--review", str(audit / "review.csv")])
+    assert [e.status for e in added] == ["accepted"]
+    path = tool(["export", *journal, "--output", str(tmp_path / "corrected.json")])
+    given = {a["id"]: a for a in json.loads((folder / "tiny.json").read_text())["annotations"]}
+    changed = [a["id"] for a in json.loads(path.read_text())["annotations"] if a != given[a["id"]]]
+    assert changed == [added[0].annotation_id]
+
+
+@pytest.fixture
+def journal(tool, folder, tmp_path):
+    from tests.engine.relabelling import register
+
+    register("tiny_tool", folder)
+    _, annotations = load_indexed(["tiny_tool"])
+    store = RelabelStore(annotations.datasets, {"margin": 0.2})
+    for number, i in enumerate((0, 2)):
+        store.record([Decision(i, 0, 1, 0.1, 0.9, 0.5, 9, 1.0)], annotations, number)
+    store.save(tmp_path / "relabels.jsonl")
+    return tmp_path / "relabels.jsonl"
+
+
+def test_report_of_a_journal(tool, journal, tmp_path):
+    report = tool(["report", "--journal", str(journal), "--output", str(tmp_path / "report")])
+    assert (report / "report.html").read_text().count("<img") == 2
+    assert len((report / "review.csv").read_text().splitlines()) == 3
+
+
+def test_undo_keeps_the_journal_before(tool, journal):
+    before = journal.read_bytes()
+    words = ["undo", "--journal", str(journal)]
+    assert len(tool([*words, "--annotations", "3"])) == 1
+    kept = journal.with_name("relabels.before.jsonl")
+    assert kept.read_bytes() == before
+    assert len(tool([*words, "--round", "1"])) == 1
+    assert tool([*words, "--all"]) == []
+    with pytest.raises(KeyError, match="annotation 77"):
+        tool([*words, "--annotations", "77"])
+
+
+def test_recovery_of_a_damaged_journal(tool, journal, tmp_path):
+    journal.write_bytes(journal.read_bytes()[:-60])
+    damaged = journal.read_bytes()
+    with pytest.raises(ValueError, match=r"(?s)is damaged.*audit_labels\.py recover"):
+        tool(["report", "--journal", str(journal), "--output", str(tmp_path / "report")])
+    path = tool(["recover", "--journal", str(journal), "--output", str(tmp_path / "new.jsonl")])
+    assert len(RelabelStore.load(path).entries) == 1
+    assert journal.read_bytes() == damaged
+
+
+def test_folds_leave_out_each_picture_once(tool, folder, tmp_path):
+    words = ["split", "--annotations", str(folder / "tiny.json"), "--output", str(tmp_path)]
+    paths = tool([*words, "--folds", "3"])
+    everything = {i["id"] for i in json.loads((folder / "tiny.json").read_text())["images"]}
+    left_out = []
+    for path in paths:
+        part = json.loads(path.read_text())
+        kept = {i["id"] for i in part["images"]}
+        assert {a["image_id"] for a in part["annotations"]} <= kept
+        left_out.append(everything - kept)
+    assert sorted(i for part in left_out for i in part) == sorted(everything)
+    # As the sweep takes them: by place among the sorted pictures.
+    assert left_out[1] == set(sorted(everything)[1::3])
+    with pytest.raises(ValueError, match="--folds 1"):
+        tool([*words, "--folds", "1"])

@@ -1,0 +1,245 @@
+#!/usr/bin/env python
+"""Find, review and correct wrong labels of a detection data set. No annotation file is changed.
+
+With any detector's checkpoint (better one that was not trained on these labels, see split):
+
+    python tools/audit_labels.py sweep --config-file CONFIG --dataset NAME \
+        --weights model_final.pth --output audit
+
+From the journal of a training with SCN_RELABEL.ENABLED:
+
+    python tools/audit_labels.py report --journal output/relabels.jsonl --output audit
+
+Both write report.html and review.csv there. Write accept or reject into its first column, then:
+
+    python tools/audit_labels.py apply --journal audit/proposals.jsonl --review audit/review.csv
+    python tools/audit_labels.py export --journal audit/proposals.jsonl --output corrected.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from drfpn_da.config import argument_parser, setup_cfg
+from drfpn_da.data import load_indexed
+from drfpn_da.engine.label_sweep import find_suspects, fold_of, propose, sweep_labels
+from drfpn_da.labels import Entry, RelabelStore, recover_journal, write_journal
+from drfpn_da.labels.audit import AuditThresholds, Suspect
+from drfpn_da.labels.export import corrected_coco, to_cleanlab
+from drfpn_da.labels.review import read_review, write_review
+from drfpn_da.visualization import free_path, save_new
+from drfpn_da.visualization.relabels import relabel_page
+
+
+def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    limits = AuditThresholds()
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="judge all labels by a model's predictions",
+        parents=[argument_parser()],
+        conflict_handler="resolve",
+    )
+    sweep.add_argument("--dataset", required=True, help="registered name; see --register")
+    sweep.add_argument(
+        "--weights", nargs="+", required=True, help="one checkpoint, or one per fold"
+    )
+    sweep.add_argument("--output", type=Path, required=True, help="new folder")
+    for name, value in asdict(limits).items():
+        sweep.add_argument(f"--{name.replace('_', '-')}", type=float, default=value)
+    sweep.add_argument("--cleanlab", action="store_true", help="compare with cleanlab's scores")
+
+    split = commands.add_parser("split", help="write training files that leave out one fold each")
+    split.add_argument("--annotations", type=Path, required=True, help="COCO JSON")
+    split.add_argument("--folds", type=int, required=True)
+    split.add_argument("--output", type=Path, required=True, help="new folder")
+
+    report = commands.add_parser("report", help="page and review table of a journal")
+    report.add_argument("--output", type=Path, required=True, help="new folder")
+
+    apply = commands.add_parser("apply", help="read verdicts back into the journal")
+    apply.add_argument("--review", type=Path, required=True)
+
+    undo = commands.add_parser("undo", help="set corrections back")
+    what = undo.add_mutually_exclusive_group(required=True)
+    what.add_argument("--all", action="store_true")
+    what.add_argument("--round", type=int)
+    what.add_argument("--annotations", nargs="+", help="annotation ids")
+
+    export = commands.add_parser("export", help="write a corrected COCO JSON")
+    export.add_argument("--dataset", help="needed if the journal is of several")
+    export.add_argument("--proposed", action="store_true", help="with what is only proposed")
+    export.add_argument("--output", type=Path, required=True)
+
+    recover = commands.add_parser("recover", help="write what is whole of a damaged journal")
+    recover.add_argument("--output", type=Path, required=True)
+
+    for command in (report, apply, undo, export, recover):
+        command.add_argument("--journal", type=Path, required=True)
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> Any:
+    """Run a command; return what it wrote."""
+    args = parse_args(words)
+    return globals()[f"run_{args.command}"](args)
+
+
+def run_sweep(args: argparse.Namespace) -> Path:
+    """Judge all labels; write page, review table, proposals and all findings."""
+    folder = free_path(args.output)
+    thresholds = AuditThresholds(
+        **{name: getattr(args, name) for name in asdict(AuditThresholds())}
+    )
+    cfg = setup_cfg(args)
+    records, annotations = load_indexed([args.dataset], filter_empty=False)
+    detections = sweep_labels(cfg, records, args.weights)
+    suspects = find_suspects(records, detections, annotations, thresholds)
+    settings = {**asdict(thresholds), "weights": ", ".join(args.weights)}
+    store = propose(suspects, annotations, settings)
+    store.save(folder / "proposals.jsonl")
+    (folder / "suspects.json").write_text(json.dumps([asdict(s) for s in suspects], indent=1))
+    _write_report(folder, store.entries, settings, suspects)
+    if args.cleanlab:
+        names = annotations.class_names
+        compare_with_cleanlab(*to_cleanlab(records, detections, len(names)), suspects, folder)
+    print(f"{len(suspects)} findings among {len(annotations)} annotations: {folder}/report.html")
+    return folder
+
+
+def run_split(args: argparse.Namespace) -> list[Path]:
+    """Write one training file per fold."""
+    data = json.loads(args.annotations.read_text())
+    if not 2 <= args.folds <= len(data["images"]):
+        raise ValueError(f"--folds {args.folds}: from 2 to the number of pictures")
+    images = sorted(data["images"], key=lambda image: image["id"])
+    paths = []
+    for fold in range(args.folds):
+        left_out = {i["id"] for i, f in zip(images, fold_of(images, args.folds)) if f == fold}
+        part = {
+            **data,
+            "images": [i for i in data["images"] if i["id"] not in left_out],
+            "annotations": [a for a in data["annotations"] if a["image_id"] not in left_out],
+        }
+        paths.append(_write_json(part, args.output / f"without_fold_{fold}.json"))
+        print(paths[-1])
+    return paths
+
+
+def run_report(args: argparse.Namespace) -> Path:
+    """Write page and review table of a journal."""
+    store = RelabelStore.load(args.journal)
+    folder = free_path(args.output)
+    folder.mkdir(parents=True)
+    _write_report(folder, latest(store.entries), store.settings)
+    print(f"{folder}/report.html")
+    return folder
+
+
+def run_apply(args: argparse.Namespace) -> list[Entry]:
+    """Add the verdicts of a review table to the journal."""
+    store = RelabelStore.load(args.journal)
+    added = store.review(read_review(args.review, store.entries))
+    return _save(store, args.journal, added)
+
+
+def run_undo(args: argparse.Namespace) -> list[Entry]:
+    """Set corrections back."""
+    store = RelabelStore.load(args.journal)
+    keys = None
+    if args.annotations:
+        wanted = set(args.annotations)
+        keys = [key for key in {e.key for e in store.entries} if str(key[1]) in wanted]
+        unknown = wanted - {str(key[1]) for key in keys}
+        if unknown:
+            raise KeyError(f"annotation {sorted(unknown)[0]} is not in {args.journal}")
+    return _save(store, args.journal, store.undo(keys, args.round))
+
+
+def run_export(args: argparse.Namespace) -> Path:
+    """Write a corrected COCO JSON."""
+    store = RelabelStore.load(args.journal)
+    name = args.dataset or store.datasets[0].name
+    if not args.dataset and len(store.datasets) > 1:
+        raise ValueError(f"choose with --dataset: {[d.name for d in store.datasets]}")
+    data = corrected_coco(store, name, args.proposed)
+    path = _write_json(data, args.output)
+    print(f"{path}: {data['info']['relabelled']['annotations']} annotations corrected")
+    return path
+
+
+def run_recover(args: argparse.Namespace) -> Path:
+    """Write what is whole of a damaged journal to a new file."""
+    journal = recover_journal(args.journal)
+    path = save_new(args.output, lambda name: write_journal(journal, name))
+    print(f"{path}: {len(journal.entries)} entries")
+    return path
+
+
+def latest(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the last entry of each annotation."""
+    return list({entry.key: entry for entry in entries}.values())
+
+
+def compare_with_cleanlab(
+    labels: list[dict[str, Any]], predictions: list[Any], suspects: list[Suspect], folder: Path
+) -> None:
+    """Write cleanlab's score of every picture beside ours, and how far the rankings agree."""
+    try:
+        from cleanlab.object_detection.rank import get_label_quality_scores
+    except ImportError as error:
+        raise ImportError("--cleanlab needs cleanlab: pip install 'drfpn_da[labels]'") from error
+    theirs = get_label_quality_scores(labels, predictions, verbose=False)
+    worst: dict[str, float] = {}
+    for suspect in suspects:
+        worst[suspect.file_name] = max(worst.get(suspect.file_name, 0.0), suspect.score)
+    rows = [
+        {"file_name": label["image_name"], "cleanlab_quality": float(score)}
+        for label, score in zip(labels, theirs)
+    ]
+    for row in rows:
+        row["suspicion"] = worst.get(row["file_name"], 0.0)
+    _write_json(sorted(rows, key=lambda r: r["cleanlab_quality"]), folder / "cleanlab.json")
+
+
+def _write_report(
+    folder: Path,
+    entries: Sequence[Entry],
+    settings: dict[str, Any],
+    suspects: Sequence[Suspect] = (),
+) -> None:
+    others = [s for s in suspects if s.kind != "class"]
+    relabel_page("Labels in doubt", entries, settings, others).save(folder / "report.html")
+    open_entries = [e for e in entries if e.status in ("proposed", "applied")]
+    write_review(open_entries, folder / "review.csv")
+
+
+def _save(store: RelabelStore, path: Path, added: list[Entry]) -> list[Entry]:
+    if added:
+        shutil.copyfile(path, free_path(path.with_suffix(".before.jsonl")))
+        store.save(path)
+    print(f"{path}: {len(added)} entries added")
+    return added
+
+
+def _write_json(content: Any, path: Path) -> Path:
+    return save_new(path, lambda name: _dump(content, name))
+
+
+def _dump(content: Any, name: str) -> None:
+    Path(name).write_text(json.dumps(content))
+
+
+if __name__ == "__main__":
+    main()
