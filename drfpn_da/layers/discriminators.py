@@ -152,8 +152,9 @@ class GlobalDiscriminator(DomainDiscriminator):
     Args:
         in_channels: channels of the features (published: 512 for VGG16, 1024 for ResNet).
         channels: widths of the three convolutions.
-        norm: "BN" as published (which fails where a map has shrunk to one cell and one picture),
-            "GN" or "".
+        norm: "GN", "" or, as published for one picture of each domain a step, "BN". Batch norm
+            fails where a map has shrunk to one cell and one picture; with several pictures of one
+            domain it removes what they have in common.
         dropout: probability, in [0, 1).
         gamma: exponent of the focal loss.
         exponential: exponential focal loss.
@@ -167,7 +168,7 @@ class GlobalDiscriminator(DomainDiscriminator):
         in_channels: int,
         *,
         channels: Sequence[int] = (512, 128, 128),
-        norm: str = "BN",
+        norm: str = "GN",
         dropout: float = 0.5,
         gamma: float = 5.0,
         exponential: bool = False,

@@ -80,7 +80,7 @@ def test_dropout_keeps_the_mean():
 
 
 def test_maps_too_small_for_batch_norm_say_so():
-    module = GlobalDiscriminator(8, channels=(8, 8, 8)).train()
+    module = GlobalDiscriminator(8, channels=(8, 8, 8), norm="BN").train()
     with pytest.raises(ValueError, match=r"too small.*MODEL\.STRONG_WEAK\.GLOBAL\.NORM GN"):
         module(torch.rand(1, 8, 8, 8))
     module(torch.rand(2, 8, 8, 8))

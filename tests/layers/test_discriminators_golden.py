@@ -23,7 +23,7 @@ def filled_local(kind):
 
 
 def filled_global(kind, **options):
-    module = GlobalDiscriminator(CHANNELS[kind], **options).double()
+    module = GlobalDiscriminator(CHANNELS[kind], norm="BN", **options).double()
     fill(module, GOLDEN[kind]["fill_global"])
     return module.eval()
 
@@ -39,7 +39,7 @@ def global_input(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_parameter_counts(kind):
     counts = GOLDEN[kind]["parameters"]
-    local, whole = LocalDiscriminator(256), GlobalDiscriminator(CHANNELS[kind])
+    local, whole = LocalDiscriminator(256), GlobalDiscriminator(CHANNELS[kind], norm="BN")
     assert sum(p.numel() for p in local.parameters()) == counts["local"] == 98432
     assert sum(p.numel() for p in whole.parameters()) == counts["global"]
 
