@@ -17,6 +17,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
 from .predictions import predicted_kinds, predicted_tasks
+from .slender import SlenderCOCOEvaluator
 from .slender_bins import SlenderOptions, slender_options
 
 logger = logging.getLogger(__name__)
@@ -142,7 +143,15 @@ def build_evaluators_from_metadata(
             "Choose another DATASETS.TEST or another model."
         )
     # Two types of one dataset may share a factory; each runs once.
-    return DatasetEvaluators([factory(context) for factory in dict.fromkeys(factories)])
+    evaluators = [factory(context) for factory in dict.fromkeys(factories)]
+    if context.slender and not any(isinstance(e, SlenderCOCOEvaluator) for e in evaluators):
+        logger.warning(
+            "TEST.SLENDER.ENABLED has no effect on dataset '%s': only COCO metrics are given by "
+            "slenderness, and it is evaluated as %s.",
+            context.dataset_name,
+            ", ".join(types),
+        )
+    return DatasetEvaluators(evaluators)
 
 
 def _types_of(context: EvaluationContext) -> list[str]:

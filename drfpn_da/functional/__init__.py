@@ -1,5 +1,6 @@
 """Pure functions on tensors; they import torch only."""
 
+from .adaptation import box_offsets, scale_gradient
 from .conv import conv3x3_to_few
 from .domain import (
     SOURCE,
@@ -20,6 +21,13 @@ from .importance import (
     split_by_importance,
 )
 from .pooling import adaptive_average_matrix, pool_adaptive_average
+from .slenderness import (
+    slenderness_from_boxes,
+    slenderness_from_masks,
+    slenderness_from_points,
+    slenderness_from_polygons,
+    slenderness_from_rotated_boxes,
+)
 from .upsample import add_upsampled
 from .warp import build_sampling_grid, offset_warp
 
@@ -46,4 +54,11 @@ __all__ = [
     "rank_regularisation",
     "relabel_by_margin",
     "split_by_importance",
+    "box_offsets",
+    "scale_gradient",
+    "slenderness_from_boxes",
+    "slenderness_from_masks",
+    "slenderness_from_points",
+    "slenderness_from_polygons",
+    "slenderness_from_rotated_boxes",
 ]

@@ -7,6 +7,7 @@ from .discriminators import (
     GlobalDiscriminator,
     LocalDiscriminator,
 )
+from .offset_conv import OffsetConv2d
 from .ppm import PyramidPooling
 from .srb import SpatialRefinementBlock
 
@@ -16,6 +17,7 @@ __all__ = [
     "GlobalDiscriminator",
     "LocalDiscriminator",
     "ChannelRefinementBlock",
+    "OffsetConv2d",
     "PyramidPooling",
     "SpatialRefinementBlock",
 ]

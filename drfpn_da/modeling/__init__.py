@@ -1,6 +1,7 @@
 """Models: importing this registers them in detectron2's registries."""
 
 from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
+from .dense_heads import SlenderFCOSHead
 from .feature_taps import FeatureTaps, Recording
 from .meta_arch import FCOS, AdaptiveModel
 from .roi_heads import (
@@ -23,6 +24,7 @@ __all__ = [
     "LastLevelP6P7",
     "MobileNetV2",
     "TimmBackbone",
+    "SlenderFCOSHead",
     "SCNCascadeROIHeads",
     "SCNFastRCNNOutputLayers",
     "SCNROIHeads",

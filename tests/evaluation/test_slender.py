@@ -13,7 +13,7 @@ import pycocotools.mask as mask_util
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, Instances
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -432,6 +432,17 @@ def test_one_key_turns_it_on(cfg, tmp_path):
     cfg.TEST.SLENDER.ENABLED = False
     (evaluator,) = build_evaluators(cfg, tmp_path.name)._evaluators
     assert not isinstance(evaluator, SlenderCOCOEvaluator)
+
+
+def test_where_it_has_no_effect_that_is_said(cfg, tmp_path, caplog):
+    name = f"{tmp_path.name}_labels"
+    labels = {"stuff_classes": ["road"], "ignore_label": 255, "evaluator_type": "sem_seg"}
+    MetadataCatalog.get(name).set(**labels)
+    DatasetCatalog.register(name, lambda: [{"file_name": "a", "sem_seg_file_name": "b"}])
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
+    build_evaluators(cfg, name)
+    DatasetCatalog.remove(name)
+    assert f"has no effect on dataset '{name}'" in caplog.text
 
 
 def test_keypoints_are_refused_by_name(cfg, tmp_path):
