@@ -18,11 +18,14 @@ class InnerKeys:
         module: the parent; hooks are registered on it.
         child: attribute name of the child whose name is hidden.
         own: names of the parent's other children and buffers, whose keys stay as they are.
+        ending: added to the child's keys. detectron2 matches pretrained weights by the end of the
+            keys (``matching_heuristics``): a second copy of a detector must end differently.
     """
 
-    def __init__(self, module: nn.Module, child: str, own: Sequence[str]) -> None:
+    def __init__(self, module: nn.Module, child: str, own: Sequence[str], ending: str = "") -> None:
         self.child = child
         self.own = tuple(own)
+        self.ending = ending
         module._register_state_dict_hook(self._strip)
         # The public names of these hooks came with later releases of torch.
         module._register_load_state_dict_pre_hook(self._restore)
@@ -35,13 +38,16 @@ class InnerKeys:
         for key in list(state):
             # Popped and put back in turn, which keeps the order of the keys.
             value = state.pop(key)
-            state[prefix + key[len(inner) :] if key.startswith(inner) else key] = value
+            if key.startswith(inner):
+                key = prefix + key[len(inner) :] + self.ending
+            state[key] = value
 
     def _restore(self, state: dict[str, Any], prefix: str, *_: Any) -> None:
         for key in list(state):
             rest = key[len(prefix) :]
             if key.startswith(prefix) and rest.split(".")[0] not in (*self.own, self.child):
-                state[f"{prefix}{self.child}.{rest}"] = state.pop(key)
+                plain = rest[: len(rest) - len(self.ending)]
+                state[f"{prefix}{self.child}.{plain}"] = state.pop(key)
 
     def _strip_reported(self, module: nn.Module, incompatible: Any) -> None:
         """Report missing and unexpected keys by the names that a checkpoint has."""

@@ -15,7 +15,7 @@ class MeanTeacher(nn.Module):
 
     Its parameters need no gradient, so optimisers and ``DistributedDataParallel`` pass it over, yet
     checkpoints hold it. It is always in evaluation mode. In ``state_dict()`` its keys are those of
-    the student, and ``updates``.
+    the student with ``.ema`` at the end, and ``updates``.
 
     Args:
         student: copied as it is now.
@@ -41,7 +41,7 @@ class MeanTeacher(nn.Module):
         self.start_iter = start_iter
         self.detector = copy.deepcopy(student).requires_grad_(False).eval()
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
-        InnerKeys(self, "detector", own=["updates"])
+        InnerKeys(self, "detector", own=["updates"], ending=".ema")
 
     def train(self, mode: bool = True) -> MeanTeacher:
         """Stay in evaluation mode."""

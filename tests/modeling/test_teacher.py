@@ -73,9 +73,9 @@ def test_checkpoint_holds_the_teacher_and_a_plain_one_starts_it(tmp_path):
     plain_keys = set(build_model(tiny_config("faster_rcnn")).state_dict())
     state = model.state_dict()
     assert {k for k in state if not k.startswith("teacher.")} == plain_keys
-    assert {k[len("teacher.") :] for k in state if k.startswith("teacher.")} == {
-        *plain_keys,
-        "updates",
+    assert {k for k in state if k.startswith("teacher.")} == {
+        "teacher.updates",
+        *(f"teacher.{key}.ema" for key in plain_keys),
     }
     DetectionCheckpointer(model, str(tmp_path)).save("both")
     again = build_model(teaching_config())
@@ -87,7 +87,18 @@ def test_checkpoint_holds_the_teacher_and_a_plain_one_starts_it(tmp_path):
     DetectionCheckpointer(again).load(str(tmp_path / "plain.pth"))
     theirs = plain.state_dict()
     for key, value in again.teacher.state_dict().items():
-        assert key == "updates" or torch.equal(value, theirs[key])
+        assert key == "updates" or torch.equal(value, theirs[key[: -len(".ema")]])
+
+
+def test_pretrained_weights_found_by_the_end_of_their_names(tmp_path):
+    """As ``R-50.pkl`` or ``drfpn-da://mobilenet_v2`` load: into the student, then the teacher."""
+    source = build_model(tiny_config("faster_rcnn")).backbone.bottom_up.state_dict()
+    torch.save({"model": source, "matching_heuristics": True}, tmp_path / "body.pth")
+    model = build_model(teaching_config())
+    DetectionCheckpointer(model).load(str(tmp_path / "body.pth"))
+    for part in (model.detector, model.teacher.detector):
+        loaded = part.backbone.bottom_up.state_dict()
+        assert all(torch.equal(loaded[key], value) for key, value in source.items())
 
 
 @pytest.mark.parametrize("who", ["student", "teacher"])
