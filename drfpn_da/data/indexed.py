@@ -86,6 +86,16 @@ def load_indexed(
     return [record for _, records in datasets for record in records], index
 
 
+def get_indexed_dicts(names: Sequence[str], **kwargs: Any) -> list[dict[str, Any]]:
+    """Return the records of :func:`load_indexed`; in place of ``get_detection_dataset_dicts``."""
+    return load_indexed(names, **kwargs)[0]
+
+
+def get_annotation_index(names: Sequence[str], **kwargs: Any) -> AnnotationIndex:
+    """Return the numbering of :func:`load_indexed`."""
+    return load_indexed(names, **kwargs)[1]
+
+
 def load_indexed_from_config(cfg: CfgNode) -> tuple[list[dict[str, Any]], AnnotationIndex]:
     """:func:`load_indexed` of ``DATASETS.TRAIN``, filtered as the config says."""
     keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE

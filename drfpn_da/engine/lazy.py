@@ -79,7 +79,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
 
     Args:
         cfg: with ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader`` and ``train``, as in
-            detectron2's ``configs/common``.
+            detectron2's ``configs/common``; ``train.hooks`` may list further hooks.
         resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
 
     Returns:
@@ -111,6 +111,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
     trainer.register_hooks(
         [
             StepSeed(cfg.train.seed),
+            *(instantiate(hook) for hook in cfg.train.get("hooks", [])),
             hooks.IterationTimer(),
             hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
             hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer) if main else None,
