@@ -1,10 +1,13 @@
 """Shared by the lazy configs: an adapted detector, and source and target in one loader."""
 
 from detectron2.config import LazyCall as L
-from detectron2.data import get_detection_dataset_dicts
 
-from drfpn_da.data import build_train_loader, build_two_stream_loader
-from drfpn_da.data.target_mapper import TargetMapper
+from drfpn_da.data import (
+    build_target_loader,
+    build_train_loader,
+    build_two_stream_loader,
+    get_target_dicts,
+)
 from drfpn_da.layers import GlobalDiscriminator, LocalDiscriminator
 from drfpn_da.modeling import AdaptiveModel
 from drfpn_da.objectives import AlignmentTap, StrongWeakAlignment
@@ -23,16 +26,13 @@ def adapt(detector, res2_channels=256, res4_channels=1024):
     return L(AdaptiveModel)(detector=detector, objectives=[L(StrongWeakAlignment)(taps=taps)])
 
 
-def two_streams(source, target, seed=1):
+def two_streams(source, target):
     """A loader of labelled pictures as in detectron2's common/data, and a target set beside it."""
     source._target_ = build_train_loader
-    stream = L(build_train_loader)(
-        dataset=L(get_detection_dataset_dicts)(
-            names=target, filter_empty=False, check_consistency=False
-        ),
-        mapper=L(TargetMapper)(mapper="${...source.mapper}"),
+    stream = L(build_target_loader)(
+        dataset=L(get_target_dicts)(names=target),
+        mapper="${..source.mapper}",
         total_batch_size="${..source.total_batch_size}",
         num_workers="${..source.num_workers}",
-        seed=seed,
     )
     return L(build_two_stream_loader)(source=source, target=stream)
