@@ -23,7 +23,7 @@ train.hooks = [
     L(SCNRelabelHook)(
         annotations=L(get_annotation_index)(names=_names),
         policy=L(RelabelPolicy)(),
-        # 24 pictures, four a step.
+        # 48 pictures, four a step.
         windows=L(Windows)(start=60, stop=180, period=30),
         journal=f"{train.output_dir}/relabels.jsonl",
         checkpoint_period=train.checkpointer.period,
