@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads a run")
     parser.add_argument("--work", type=Path, default=ROOT / "output" / "effects_slender")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
-    parser.add_argument("opts", nargs="*", help="further config options, KEY VALUE")
+    parser.add_argument("--opts", nargs="+", default=[], help="config options, KEY VALUE")
     args = parser.parse_args()
     jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
     with ThreadPoolExecutor(args.jobs) as pool:
