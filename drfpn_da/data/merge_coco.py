@@ -54,7 +54,7 @@ def merge_slender(
     annotations = copy.deepcopy(list(first["annotations"]))
     next_image = max((image["id"] for image in images), default=0) + 1
     next_annotation = max((a["id"] for a in annotations), default=0) + 1
-    ids = {}
+    ids: dict[int, int] = {}
     for image in second["images"]:
         if image["id"] in wanted:
             ids[image["id"]] = next_image + len(ids)
