@@ -11,7 +11,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ..functional import SOURCE, TARGET, dann_ramp, reverse_gradient
+from ..functional import SOURCE, TARGET, at_least_float32, dann_ramp, reverse_gradient
 from ..layers import DOMAIN_DISCRIMINATOR_REGISTRY, DomainDiscriminator
 from ..modeling.context import ContextColumns
 from ..modeling.feature_taps import FeatureTaps, Recording
@@ -171,10 +171,11 @@ class StrongWeakAlignment(Objective):
         losses: dict[str, Tensor] = {}
         for tap in self.taps:
             for domain, word, one in passes:
-                feature = reverse_gradient(one.features[tap.feature], coefficient)
+                feature = _at_safe_precision(one.features[tap.feature])
+                feature = reverse_gradient(feature, coefficient)
                 self._monitor.watch_gradient(tap.label, feature)
                 mask = one.features.mask(tap.feature)
-                with self._own_random_numbers(tap, feature.device, step.iteration, word):
+                with self._conditions(tap, feature.device, step.iteration, word):
                     logits = tap.discriminator(feature, mask)
                 loss = tap.discriminator.domain_loss(logits, domain, mask)
                 losses[f"loss_{tap.label}_{word}"] = self.loss_weight * tap.weight * loss
@@ -202,31 +203,43 @@ class StrongWeakAlignment(Objective):
         if _CONTEXTS not in recording.cache:
             vectors = []
             for tap in self._context_taps:
-                feature = recording[tap.feature].detach()
+                feature = _at_safe_precision(recording[tap.feature].detach())
                 mask = recording.mask(tap.feature)
-                with self._own_random_numbers(tap, feature.device, iteration, "context"):
+                with self._conditions(tap, feature.device, iteration, "context"):
                     vectors.append(tap.discriminator.context(feature, mask))
             recording.cache[_CONTEXTS] = torch.cat(vectors, dim=1)
         contexts: Tensor = recording.cache[_CONTEXTS]
         return contexts
 
     @contextlib.contextmanager
-    def _own_random_numbers(
+    def _conditions(
         self, tap: AlignmentTap, device: torch.device, iteration: int, use: str
     ) -> Iterator[None]:
         """Inside, dropout draws random numbers that depend on seed, iteration and use alone.
 
         The detector's own random numbers (sampling of boxes, for example) stay what they are
-        without alignment: runs with and without it can be compared pairwise.
+        without alignment: runs with and without it can be compared pairwise. On a CPU there is no
+        autocast; see :func:`_at_safe_precision`.
         """
         generator = torch.Generator(device=device)
         position = sum(ord(letter) * 31**i for i, letter in enumerate(f"{tap.label} {use}"))
         seed = torch.initial_seed() * 1000003 + iteration * 7919 + position
         tap.discriminator.generator = generator.manual_seed(seed % 2**63)
+        autocast = torch.is_autocast_enabled() if device.type == "cuda" else False
         try:
-            yield
+            with torch.autocast(device.type, enabled=autocast):
+                yield
         finally:
             tap.discriminator.generator = None
+
+
+def _at_safe_precision(feature: Tensor) -> Tensor:
+    """Return the feature, on a CPU in float32.
+
+    On CPUs the weight gradient of a bfloat16 convolution over a map one cell wide is now and then
+    NaN (seen with torch 2.12); discriminators are small, float32 costs them little.
+    """
+    return at_least_float32(feature) if feature.device.type == "cpu" else feature
 
 
 def _taps_of(key: str, node: CfgNode, features: FeatureTaps) -> list[AlignmentTap]:

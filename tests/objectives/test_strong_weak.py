@@ -282,22 +282,29 @@ def test_channels_of_an_explicit_discriminator_are_checked():
 def test_bfloat16_keeps_the_domain_losses_in_float32():
     torch.manual_seed(0)
     model = build_model(adapted_config("faster_rcnn", *WITH_CONTEXT)).train()
-    seen = []
+    seen = {}
     discriminator = model.objectives["strong_weak"].discriminators["local_res2"]
-    discriminator.conv3.register_forward_hook(lambda m, i, o: seen.append(o.dtype))
+    for name, module in (
+        ("local", discriminator.conv3),
+        ("fpn", model.detector.backbone.fpn_output3),
+    ):
+        module.register_forward_hook(lambda m, i, o, name=name: seen.update({name: o.dtype}))
     torch.manual_seed(1)
     with EventStorage():
         expected = model([*make_inputs(), *make_target()])
     torch.manual_seed(1)
     with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16):
         losses = model([*make_inputs(), *make_target()])
-    assert torch.bfloat16 in seen
+    # The detector runs in bfloat16; on a CPU the discriminators do not.
+    assert seen == {"local": torch.float32, "fpn": torch.bfloat16}
     for key, value in losses.items():
         if key.startswith("strong_weak"):
             assert value.dtype == torch.float32 and value.isfinite()
     total, reference = (sum(x.values()).item() for x in (losses, expected))
     assert total == pytest.approx(reference, rel=0.05)
     sum(losses.values()).backward()
+    for p in model.objectives.parameters():
+        assert p.grad.isfinite().all()
 
 
 def judged(accuracies, caplog, warn_after=60):
