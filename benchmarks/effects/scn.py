@@ -212,7 +212,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "output" / "effects_scn")
     parser.add_argument("--no-report", action="store_true", help="print the table only")
     parser.add_argument("opts", nargs="*", help="further config options, KEY VALUE")
-    args = parser.parse_args(words)
+    args = parser.parse_intermixed_args(words)
     args.work = args.work.resolve()
     jobs = [(arm, rate, seed) for rate in args.rates for seed in args.seeds for arm in args.arms]
     with ThreadPoolExecutor(args.jobs) as pool:

@@ -1,0 +1,55 @@
+"""What the noise study measures: precision, recall and harm of a journal against the truth."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.effects.scn import judge_journal
+from drfpn_da.data.noise import symmetric_noise
+from drfpn_da.labels import Decision, RelabelStore, index_annotations
+
+
+def test_precision_recall_and_harm_of_a_journal(tmp_path):
+    from detectron2.data import MetadataCatalog
+    from detectron2.structures import BoxMode
+
+    names = ["a", "b", "c"]
+    annotations = [
+        {"id": i, "image_id": 1, "category_id": i % 3, "bbox": [0, 0, 1, 1], "iscrowd": 0}
+        for i in range(60)
+    ]
+    data = {
+        "images": [{"id": 1, "file_name": "x.png", "width": 2, "height": 2}],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(names)],
+        "annotations": annotations,
+    }
+    noisy, truth = symmetric_noise(data, 0.3, seed=0)
+    (tmp_path / "noisy.json").write_text(json.dumps(noisy))
+    (tmp_path / "noisy.truth.json").write_text(json.dumps(truth))
+    MetadataCatalog.get("judged").set(thing_classes=names)
+    record = {
+        "file_name": "x.png",
+        "annotations": [{**a, "bbox_mode": BoxMode.XYWH_ABS} for a in noisy["annotations"]],
+    }
+    index = index_annotations([("judged", [record])])
+    flips = truth["flips"]
+    right = [a["id"] for a in noisy["annotations"] if a["id"] not in {f["id"] for f in flips}]
+
+    def change(i, new):
+        return Decision(i, int(index.classes[i]), new, 0.0, 1.0, 0.5, 9, 1.0)
+
+    # Three flips restored, one given the third class, two right labels harmed.
+    decisions = [change(f["id"], f["true"]) for f in flips[:3]]
+    decisions.append(change(flips[3]["id"], 3 - flips[3]["true"] - flips[3]["noisy"]))
+    decisions += [change(i, (int(index.classes[i]) + 1) % 3) for i in right[:2]]
+    store = RelabelStore(index.datasets)
+    store.record(decisions, index, 10)
+    store.save(tmp_path / "relabels.jsonl")
+    found = judge_journal(tmp_path / "relabels.jsonl", tmp_path / "noisy.json", seed=0)
+    assert found["relabelled"] == pytest.approx(100 * 6 / 60)
+    assert found["precision"] == pytest.approx(50)
+    assert found["recall"] == pytest.approx(100 * 3 / len(flips))
+    assert found["harm"] == pytest.approx(100 * 2 / len(right))
+    assert found["random relabelled"] == pytest.approx(10)
+    assert not np.isnan(found["random precision"])
