@@ -24,6 +24,7 @@ from tabulate import tabulate
 from torch import Tensor, nn
 
 from drfpn_da.config import setup_cfg
+from drfpn_da.modeling import AdaptiveModel
 from drfpn_da.visualization import save_new
 
 # Bilinear sampling, which the spatial refinement block uses, is in ONNX from 16 on.
@@ -140,6 +141,8 @@ def main(argv: list[str] | None = None) -> list[list]:
     cfg = setup_cfg(args)
     model = build_model(cfg).eval()
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    if isinstance(model, AdaptiveModel):
+        model = model.plain_detector()
     torch.manual_seed(0)
     part, (traced_on, unseen), names = PARTS[args.part](model, tuple(args.size))
     export, suffix = FORMATS[args.format]

@@ -58,14 +58,10 @@ def detector_for_tta(cfg: CfgNode, model: nn.Module) -> GeneralizedRCNN:
     """
     detector = unwrap(model)
     if isinstance(detector, AdaptiveModel):
-        if any(objective.at_inference for objective in detector.objectives.values()):
-            raise ValueError(
-                "TEST.AUG.ENABLED does not work with context vectors, which each augmented picture "
-                "would need of its own: write TEST.AUG.ENABLED False, or "
-                "MODEL.STRONG_WEAK.CONTEXT.ENABLED False and train without them"
-            )
-        teacher = detector.teacher if detector.evaluate == "teacher" else None
-        detector = teacher.detector if teacher is not None else detector.detector
+        try:
+            detector = detector.plain_detector()
+        except ValueError as error:
+            raise ValueError(f"TEST.AUG.ENABLED True: {error}") from None
     if not isinstance(detector, GeneralizedRCNN):
         raise ValueError(
             "TEST.AUG.ENABLED works with GeneralizedRCNN, not with "

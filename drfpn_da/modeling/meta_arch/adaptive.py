@@ -156,6 +156,22 @@ class AdaptiveModel(nn.Module):
             detector, taps = self.teacher.detector, self._teacher_taps
         return self.run(detector, taps, batched_inputs)
 
+    def plain_detector(self) -> nn.Module:
+        """Return the detector that is evaluated, student or teacher, to be used by itself.
+
+        Raises:
+            ValueError: an objective takes part at inference (context vectors): the detector by
+                itself is not the model.
+        """
+        if any(objective.at_inference for objective in self._objectives()):
+            raise ValueError(
+                "the detector uses context vectors, which only AdaptiveModel can give it: write "
+                "MODEL.STRONG_WEAK.CONTEXT.ENABLED False and train without them"
+            )
+        if self.evaluate == "teacher" and self.teacher:
+            return self.teacher.detector
+        return self.detector
+
     def run(self, detector: nn.Module, taps: FeatureTaps, batched_inputs: Inputs) -> Any:
         """Run student or teacher, recording features if an objective uses them at inference."""
         if not any(objective.at_inference for objective in self._objectives()):
