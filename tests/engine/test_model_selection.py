@@ -268,5 +268,7 @@ def test_augmented_evaluation_with_contexts_is_refused(cfg):
     cfg.MODEL.ADAPT.OBJECTIVES = ["StrongWeakAlignment"]
     cfg.MODEL.STRONG_WEAK.GLOBAL.NORM = "GN"
     cfg.MODEL.STRONG_WEAK.CONTEXT.ENABLED = True
-    with pytest.raises(ValueError, match=r"TEST\.AUG\.ENABLED True: the detector uses context vectors"):
+    with pytest.raises(
+        ValueError, match=r"TEST\.AUG\.ENABLED True: the detector uses context vectors"
+    ):
         Trainer.test_with_TTA(cfg, build_model(cfg))

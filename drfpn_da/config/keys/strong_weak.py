@@ -56,7 +56,7 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.STRONG_WEAK.GLOBAL.SHARED = False
     # Widths of the three convolutions.
     _C.MODEL.STRONG_WEAK.GLOBAL.CHANNELS = [512, 128, 128]
-    # Norm of the convolutions: "GN", "BN" (published, with one picture of each domain a step) or "".
+    # Norm of the convolutions: "GN", "" or "BN" (published, for one picture of each domain a step).
     # With several pictures batch norm sees one domain at a time and hides how the domains differ.
     _C.MODEL.STRONG_WEAK.GLOBAL.NORM = "GN"
     # Dropout after each convolution, from a random generator of its own.
