@@ -15,6 +15,7 @@ ALLOWED = {
     "functional": set(),
     "layers": {"functional"},
     "modeling": {"layers", "functional", "compat", "config", "checkpoint"},
+    "objectives": {"modeling", "layers", "functional", "labels"},
 }
 # part -> parts that it must not import, where more is free.
 FORBIDDEN = {

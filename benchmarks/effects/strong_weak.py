@@ -162,8 +162,27 @@ def one_sided_p(differences: Sequence[float]) -> float:
     return float(ttest_1samp(differences, 0.0, alternative="greater").pvalue)
 
 
+def plot(runs: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the AP50 of both domains, every seed a line from arm to arm."""
+    from matplotlib.figure import Figure
+
+    arms = list(dict.fromkeys(r["arm"] for r in runs))
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, domain in zip(figure.subplots(1, 2), ("target", "source")):
+        for seed in dict.fromkeys(r["seed"] for r in runs):
+            mine = {r["arm"]: r[f"{domain} AP50"] for r in runs if r["seed"] == seed}
+            axes.plot(
+                arms, [mine.get(arm) for arm in arms], marker="o", lw=0.8, label=f"seed {seed}"
+            )
+        axes.set_title(f"{domain} domain, AP50")
+        axes.tick_params(axis="x", rotation=30)
+        axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
-    """Run a study and write ``benchmarks/results/strong_weak_<study>.json``."""
+    """Run a study; write ``benchmarks/results/strong_weak_<study>.json`` and a plot in ``docs``."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -185,10 +204,9 @@ def main() -> None:
     print(format_table(rows))
     if not args.no_report:
         settings = {"threads": args.threads, "opts": args.opts, **STUDIES[args.study]}
-        write_report(
-            ROOT / "benchmarks" / "results" / f"strong_weak_{args.study}.json",
-            {"settings": settings, "rows": rows, "runs": runs},
-        )
+        path = ROOT / "benchmarks" / "results" / f"strong_weak_{args.study}.json"
+        write_report(path, {"settings": settings, "rows": rows, "runs": runs})
+        plot(runs, ROOT / "docs" / f"strong_weak_{args.study}.png")
 
 
 if __name__ == "__main__":
