@@ -1,7 +1,9 @@
 """Pure functions on tensors; they import torch only."""
 
 from .adaptation import box_offsets, scale_gradient
+from .berhu import berhu_loss, log_disparity_error
 from .conv import conv3x3_to_few
+from .depth_metrics import DEPTH_METRICS, depth_errors, median_scale
 from .domain import (
     SOURCE,
     TARGET,
@@ -12,6 +14,7 @@ from .domain import (
     valid_cells,
 )
 from .domain_distance import principal_components, proxy_a_distance
+from .farthest_point import farthest_points, pairwise_distances, standardize_features
 from .gradient_reversal import dann_ramp, reverse_gradient
 from .importance import (
     importance_cross_entropy,
@@ -20,7 +23,23 @@ from .importance import (
     relabel_by_margin,
     split_by_importance,
 )
+from .monodepth import (
+    edge_aware_smoothness,
+    feature_distance,
+    minimum_reprojection,
+    normalize_by_mean,
+    photometric_error,
+    ssim_distance,
+)
 from .pooling import adaptive_average_matrix, pool_adaptive_average
+from .projection import (
+    back_project,
+    depth_to_disparity,
+    disparity_to_depth,
+    pose_matrix,
+    project,
+    synthesize,
+)
 from .slenderness import (
     slenderness_from_boxes,
     slenderness_from_masks,
@@ -61,4 +80,24 @@ __all__ = [
     "slenderness_from_points",
     "slenderness_from_polygons",
     "slenderness_from_rotated_boxes",
+    "berhu_loss",
+    "log_disparity_error",
+    "DEPTH_METRICS",
+    "depth_errors",
+    "median_scale",
+    "farthest_points",
+    "pairwise_distances",
+    "standardize_features",
+    "edge_aware_smoothness",
+    "feature_distance",
+    "minimum_reprojection",
+    "normalize_by_mean",
+    "photometric_error",
+    "ssim_distance",
+    "back_project",
+    "depth_to_disparity",
+    "disparity_to_depth",
+    "pose_matrix",
+    "project",
+    "synthesize",
 ]

@@ -9,6 +9,15 @@ from .annotations import (
 )
 from .journal import Entry, Journal, read_journal, recover_journal, write_journal
 from .policy import Decision, RelabelPolicy
+from .selection import (
+    Selection,
+    check_budgets,
+    random_order,
+    select_by_score,
+    select_diverse,
+    select_in_cycles,
+    uncertainty_bias,
+)
 from .store import RelabelStore
 from .votes import Tally, VoteAccumulator, merge_votes, tally_votes
 
@@ -21,6 +30,7 @@ __all__ = [
     "Journal",
     "RelabelPolicy",
     "RelabelStore",
+    "Selection",
     "Tally",
     "VoteAccumulator",
     "file_sha256",
@@ -30,4 +40,10 @@ __all__ = [
     "recover_journal",
     "tally_votes",
     "write_journal",
+    "check_budgets",
+    "random_order",
+    "select_by_score",
+    "select_diverse",
+    "select_in_cycles",
+    "uncertainty_bias",
 ]
