@@ -9,16 +9,9 @@ Every run is a `tools/train_net.py`; finished runs are kept and not repeated.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks import studies
 
 STUDIES: dict[str, dict[str, Any]] = {
     "bccd": {
@@ -46,91 +39,26 @@ ARMS: dict[str, tuple[str, list[str]]] = {
 }
 
 
-def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Run:
     """Train one arm with one seed unless its results exist; return the last evaluation."""
     kind, options = ARMS[arm]
-    name = arm.lower().replace(", ", "_").replace(" ", "_")
-    folder = args.work / study / f"{name}_seed{seed}"
-    if not _read_metrics(folder, study):
-        command = [
-            sys.executable,
-            "tools/train_net.py",
-            "--config-file",
-            STUDIES[study]["config"].format(kind),
-        ]
-        command += [
-            "--resume",
-            "OUTPUT_DIR",
-            str(folder),
-            "SEED",
-            str(seed),
-            *STUDIES[study].get("options", []),
-            *options,
-            *args.opts,
-        ]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "run.log", "w") as log:
-            subprocess.run(
-                command, cwd=ROOT, env=environment, check=True, stdout=log, stderr=subprocess.STDOUT
-            )
-    return {"arm": arm, "seed": seed, **_read_metrics(folder, study)}
-
-
-def _read_metrics(folder: Path, study: str) -> dict[str, float]:
-    file = folder / "metrics.json"
-    if not file.exists():
-        return {}
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    wanted = STUDIES[study]["metrics"]
-    evaluated = [line for line in lines if wanted[0] in line]
-    if not evaluated:
-        return {}
-    times = [line["time"] for line in lines if "time" in line]
-    return {**{m: evaluated[-1][m] for m in wanted}, "s/iteration": statistics.median(times)}
-
-
-def summarise(runs: list[dict[str, Any]], study: str) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds, and the paired difference to FPN."""
-    rows = []
-    first = STUDIES[study]["metrics"][0]
-    base = {r["seed"]: r[first] for r in runs if r["arm"] == "FPN"}
-    for arm in dict.fromkeys(r["arm"] for r in runs):
-        mine = [r for r in runs if r["arm"] == arm]
-        row: dict[str, Any] = {"pyramid": arm, "seeds": len(mine)}
-        for metric in STUDIES[study]["metrics"]:
-            values = [r[metric] for r in mine]
-            spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-            row[metric] = f"{statistics.mean(values):.2f} ± {spread:.2f}"
-        paired = [r[first] - base[r["seed"]] for r in mine if r["seed"] in base]
-        row["minus FPN, by seed"] = ", ".join(f"{d:+.2f}" for d in paired)
-        row["s/iteration"] = statistics.median(r["s/iteration"] for r in mine)
-        rows.append(row)
-    return rows
+    folder = args.work / study / f"{studies.slug(arm.lower())}_seed{seed}"
+    metrics = {name: name for name in STUDIES[study]["metrics"]}
+    if not studies.last_evaluation(folder, metrics):
+        options = ["SEED", seed, *STUDIES[study].get("options", []), *options, *args.opts]
+        studies.train(folder, STUDIES[study]["config"].format(kind), options, args.threads)
+    return {"arm": arm, "seed": seed, **studies.last_evaluation(folder, metrics)}
 
 
 def main() -> None:
     """Run a study and write ``benchmarks/results/drfpn_<study>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", choices=sorted(STUDIES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=["FPN", "DRFPN"])
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--threads", type=int, default=1, help="threads a run")
-    parser.add_argument("--work", type=Path, default=ROOT / "output" / "effects_drfpn")
-    parser.add_argument("opts", nargs="*", help="further config options, KEY VALUE")
-    args = parser.parse_args()
-    jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        runs = list(pool.map(lambda job: run(args.study, *job, args), jobs))
-    rows = summarise(runs, args.study)
-    print(format_table(rows))
-    write_report(
-        ROOT / "benchmarks" / "results" / f"drfpn_{args.study}.json",
-        {"settings": {"threads": args.threads, "opts": args.opts}, "rows": rows, "runs": runs},
-    )
+    parser = studies.study_parser(__doc__, "drfpn", STUDIES, ARMS, ["FPN", "DRFPN"])
+    args = studies.parse_study(parser)
+    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
+    runs = studies.run_all(run, jobs, args.jobs)
+    metrics = STUDIES[args.study]["metrics"]
+    rows = studies.table_over_seeds(runs, metrics, "FPN", metrics[:1])
+    studies.report(args, "drfpn", rows, runs)
 
 
 if __name__ == "__main__":

@@ -14,20 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks import studies
 from drfpn_da.data.noise import pairwise_noise, symmetric_noise
 from drfpn_da.labels import read_journal
 
@@ -101,27 +97,15 @@ def make_noise(study: str, rate: float, seed: int, args: argparse.Namespace) -> 
 def run(study: str, arm: str, rate: float, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Train one arm on one seed's flips unless its results exist; return what was measured."""
     noisy = make_noise(study, rate, seed, args)
-    name = "".join(c if c.isalnum() else "_" for c in arm)
-    folder = args.work / study / f"{noisy.stem}_{name}"
+    folder = args.work / study / f"{noisy.stem}_{studies.slug(arm)}"
     if not _evaluation(folder):
-        _, images = clean_file(study)
-        source = clean_file(study)[0] if arm == "clean labels" else noisy
-        command = [sys.executable, "tools/train_net.py", "--config-file", STUDIES[study]["config"]]
-        command += ["--resume", "--register", "noisy_labels", source, images]
-        command += ["OUTPUT_DIR", folder, "SEED", seed, "DATASETS.TRAIN", "('noisy_labels',)"]
-        command += ["DATASETS.TEST", f"('{STUDIES[study]['test']}',)"]
-        command += [*STUDIES[study]["options"], *ARMS[arm], *args.opts]
-        folder.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-        with open(folder / "run.log", "w") as log:
-            subprocess.run(
-                list(map(str, command)),
-                cwd=ROOT,
-                env=environment,
-                check=True,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        clean, images = clean_file(study)
+        annotations = clean if arm == "clean labels" else noisy
+        options = ["DATASETS.REGISTER", [["noisy_labels", str(annotations), str(images)]]]
+        options += ["SEED", seed, "DATASETS.TRAIN", "('noisy_labels',)"]
+        options += ["DATASETS.TEST", f"('{STUDIES[study]['test']}',)"]
+        options += [*STUDIES[study]["options"], *ARMS[arm], *args.opts]
+        studies.train(folder, STUDIES[study]["config"], options, args.threads)
     result = {"arm": arm, "rate": rate, "seed": seed, **_evaluation(folder)}
     if (folder / "relabels.jsonl").exists():
         result.update(judge_journal(folder / "relabels.jsonl", noisy, seed))
@@ -168,14 +152,10 @@ def judge(labels: dict, final: dict, true: dict) -> dict[str, float]:
 
 def _evaluation(folder: Path) -> dict[str, float]:
     """Last AP, and importances averaged over training."""
-    file = folder / "metrics.json"
-    if not file.exists():
+    lines = studies.read_lines(folder)
+    result = studies.last_evaluation(folder, {"AP": "bbox/AP", "AP50": "bbox/AP50"})
+    if not result:
         return {}
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    if not any("bbox/AP" in line for line in lines):
-        return {}
-    last = [line for line in lines if "bbox/AP" in line][-1]
-    result = {"AP": last["bbox/AP"], "AP50": last["bbox/AP50"]}
     for key in ("scn/alpha_mean", "scn/alpha_std", "scn/rr_active_frac"):
         values = [line[key] for line in lines if key in line]
         if values:
@@ -199,33 +179,19 @@ def summarise(runs: list[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> l
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run a study and write ``benchmarks/results/scn_<study>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", choices=sorted(STUDIES))
+    parser = studies.study_parser(__doc__, "scn", STUDIES, ARMS)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.1, 0.2, 0.3])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--pairwise", action="store_true")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--threads", type=int, default=1, help="threads a run")
-    parser.add_argument("--work", type=Path, default=ROOT / "output" / "effects_scn")
-    parser.add_argument("--no-report", action="store_true", help="print the table only")
-    parser.add_argument("opts", nargs="*", help="further config options, KEY VALUE")
-    args = parser.parse_intermixed_args(words)
-    args.work = args.work.resolve()
-    jobs = [(arm, rate, seed) for rate in args.rates for seed in args.seeds for arm in args.arms]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        runs = list(pool.map(lambda job: run(args.study, *job, args), jobs))
-    rows = summarise(runs)
-    print(format_table(rows))
-    if not args.no_report:
-        name = f"scn_{args.study}{'_pairwise' if args.pairwise else ''}.json"
-        settings = {"threads": args.threads, "opts": args.opts, **STUDIES[args.study]}
-        write_report(
-            ROOT / "benchmarks" / "results" / name,
-            {"settings": settings, "rows": rows, "runs": runs},
-        )
+    args = studies.parse_study(parser, words)
+    jobs = [
+        (args.study, arm, rate, seed, args)
+        for rate in args.rates
+        for seed in args.seeds
+        for arm in args.arms
+    ]
+    runs = studies.run_all(run, jobs, args.jobs)
+    name = "scn_pairwise" if args.pairwise else "scn"
+    studies.report(args, name, summarise(runs), runs, **STUDIES[args.study])
 
 
 if __name__ == "__main__":

@@ -12,16 +12,8 @@ repeated.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks import studies
 
 CONFIG = "slender/streets/fcos_mobilenetv2_{}_small.yaml"
 STUDIES: dict[str, list[str]] = {
@@ -52,84 +44,26 @@ BINS = ("XS", "S", "R")
 METRICS = ["AP", *(f"{metric}-{this}" for this in BINS for metric in ("AP", "mAR"))]
 
 
-def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+LOGGED = {name: f"{TASK}/{name}" for name in (*METRICS, *(f"count-{this}" for this in BINS))}
+
+
+def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Run:
     """Train one arm with one seed unless its results exist; return the last evaluation."""
     kind, options = ARMS[arm]
-    name = arm.lower().replace(",", "").replace(" ", "_")
-    folder = args.work / study / f"{name}_seed{seed}"
-    if not read_metrics(folder):
-        command = [
-            sys.executable, "tools/train_net.py", "--config-file", CONFIG.format(kind), "--resume",
-            "OUTPUT_DIR", str(folder), "SEED", str(seed), *STUDIES[study], *options, *args.opts,
-        ]  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "run.log", "w") as log:
-            environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-            subprocess.run(
-                command, cwd=ROOT, env=environment, check=True, stdout=log, stderr=subprocess.STDOUT
-            )
-    return {"arm": arm, "seed": seed, **read_metrics(folder)}
-
-
-def read_metrics(folder: Path) -> dict[str, float]:
-    """The last evaluation of a run, empty if there is none."""
-    file = folder / "metrics.json"
-    if not file.exists():
-        return {}
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    evaluated = [line for line in lines if f"{TASK}/AP" in line]
-    if not evaluated:
-        return {}
-    wanted = {name: evaluated[-1][f"{TASK}/{name}"] for name in METRICS}
-    counts = {f"count-{this}": evaluated[-1][f"{TASK}/count-{this}"] for this in BINS}
-    times = [line["time"] for line in lines if "time" in line]
-    return {**wanted, **counts, "s/iteration": statistics.median(times)}
-
-
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds, and the difference to FCOS of each seed."""
-    base = {r["seed"]: r for r in runs if r["arm"] == "FCOS"}
-    rows = []
-    for arm in dict.fromkeys(r["arm"] for r in runs):
-        mine = [r for r in runs if r["arm"] == arm]
-        row: dict[str, Any] = {"arm": arm, "seeds": len(mine)}
-        for metric in METRICS:
-            values = [r[metric] for r in mine]
-            spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-            row[metric] = f"{statistics.mean(values):.2f} ± {spread:.2f}"
-        for this in BINS:
-            paired = [
-                r[f"AP-{this}"] - base[r["seed"]][f"AP-{this}"] for r in mine if r["seed"] in base
-            ]
-            row[f"AP-{this} minus FCOS, by seed"] = ", ".join(f"{d:+.2f}" for d in paired)
-        row["s/iteration"] = statistics.median(r["s/iteration"] for r in mine)
-        rows.append(row)
-    return rows
+    folder = args.work / study / f"{studies.slug(arm.lower())}_seed{seed}"
+    if not studies.last_evaluation(folder, LOGGED):
+        options = ["SEED", seed, *STUDIES[study], *options, *args.opts]
+        studies.train(folder, CONFIG.format(kind), options, args.threads)
+    return {"arm": arm, "seed": seed, **studies.last_evaluation(folder, LOGGED)}
 
 
 def main() -> None:
     """Run a study and write ``benchmarks/results/slender_<study>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", choices=sorted(STUDIES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--threads", type=int, default=1, help="threads a run")
-    parser.add_argument("--work", type=Path, default=ROOT / "output" / "effects_slender")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
-    parser.add_argument("--opts", nargs="+", default=[], help="config options, KEY VALUE")
-    args = parser.parse_args()
-    jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        runs = list(pool.map(lambda job: run(args.study, *job, args), jobs))
-    rows = summarise(runs)
-    print(format_table(rows))
-    write_report(
-        args.results / f"slender_{args.study}.json",
-        {"settings": {"threads": args.threads, "opts": args.opts}, "rows": rows, "runs": runs},
-    )
+    args = studies.parse_study(studies.study_parser(__doc__, "slender", STUDIES, ARMS))
+    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
+    runs = studies.run_all(run, jobs, args.jobs)
+    rows = studies.table_over_seeds(runs, METRICS, "FCOS", [f"AP-{this}" for this in BINS])
+    studies.report(args, "slender", rows, runs)
 
 
 if __name__ == "__main__":

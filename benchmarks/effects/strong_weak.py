@@ -12,17 +12,13 @@ registered); finished runs are kept and not repeated.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks import studies
+from benchmarks.report import ROOT
 
 Options = Sequence[Any]
 STUDIES: dict[str, dict[str, Any]] = {
@@ -77,23 +73,11 @@ METRICS = ("AP50", "AP")
 
 def train(folder: Path, study: str, seed: int, options: Options, args: argparse.Namespace) -> None:
     """Run one training unless its final evaluation is in ``folder``."""
-    if read_metrics(folder, study):
-        return
-    command = [sys.executable, "-m", "benchmarks.effects.domain_controls"]
-    command += ["--config-file", STUDIES[study]["config"], "--resume"]
-    command += ["OUTPUT_DIR", folder, "SEED", seed, "TEST.EVAL_PERIOD", 0]
-    command += ["SOLVER.CHECKPOINT_PERIOD", 1000000, *STUDIES[study]["options"], *options]
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-    with open(folder / "run.log", "w") as log:
-        subprocess.run(
-            list(map(str, command)),
-            cwd=ROOT,
-            env=environment,
-            check=True,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    if not read_metrics(folder, study):
+        options = ["SEED", seed, "TEST.EVAL_PERIOD", 0, "SOLVER.CHECKPOINT_PERIOD", 1000000,
+                   *STUDIES[study]["options"], *options]  # fmt: skip
+        command = ("-m", "benchmarks.effects.domain_controls")
+        studies.train(folder, STUDIES[study]["config"], options, args.threads, command)
 
 
 def burn_in(study: str, seed: int, args: argparse.Namespace) -> None:
@@ -114,52 +98,24 @@ def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> dict[str, 
 
 def read_metrics(folder: Path, study: str) -> dict[str, float]:
     """Return the last evaluation, the speed, and what the discriminators did at the end."""
-    file = folder / "metrics.json"
-    if not file.exists():
-        return {}
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
     names = {
         f"{domain} {metric}": f"{STUDIES[study][domain]}/bbox/{metric}"
         for domain in ("target", "source")
         for metric in METRICS
     }
-    evaluated = [line for line in lines if all(name in line for name in names.values())]
-    if not evaluated:
-        return {}
-    result = {short: evaluated[-1][name] for short, name in names.items()}
-    result["s/iteration"] = statistics.median(line["time"] for line in lines if "time" in line)
-    accuracies = [key for key in lines[-2] if "/accuracy_" in key] if len(lines) > 1 else []
-    for key in accuracies:
-        values = [line[key] for line in lines[len(lines) // 2 :] if key in line]
-        result[key.split("/")[1]] = statistics.mean(values)
+    result = studies.last_evaluation(folder, names)
+    lines = studies.read_lines(folder)
+    for key in lines[-2] if result and len(lines) > 1 else ():
+        if "/accuracy_" in key:
+            values = [line[key] for line in lines[len(lines) // 2 :] if key in line]
+            result[key.split("/")[1]] = statistics.mean(values)
     return result
 
 
 def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean and standard deviation over seeds, and the paired difference to source only."""
-    base = {r["seed"]: r["target AP50"] for r in runs if r["arm"] == "source only"}
-    rows = []
-    for arm in dict.fromkeys(r["arm"] for r in runs):
-        mine = [r for r in runs if r["arm"] == arm]
-        row: dict[str, Any] = {"arm": arm, "seeds": len(mine)}
-        for domain in ("target", "source"):
-            for metric in METRICS:
-                values = [r[f"{domain} {metric}"] for r in mine]
-                spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-                row[f"{domain} {metric}"] = f"{statistics.mean(values):.2f} ± {spread:.2f}"
-        paired = [r["target AP50"] - base[r["seed"]] for r in mine if r["seed"] in base]
-        row["target AP50 minus source only, by seed"] = ", ".join(f"{d:+.2f}" for d in paired)
-        row["p"] = f"{one_sided_p(paired):.3f}" if arm != "source only" and len(paired) > 1 else ""
-        row["s/iteration"] = statistics.median(r["s/iteration"] for r in mine)
-        rows.append(row)
-    return rows
-
-
-def one_sided_p(differences: Sequence[float]) -> float:
-    """Return the p-value of a paired t-test that the mean difference is not above zero."""
-    from scipy.stats import ttest_1samp
-
-    return float(ttest_1samp(differences, 0.0, alternative="greater").pvalue)
+    metrics = [f"{domain} {metric}" for domain in ("target", "source") for metric in METRICS]
+    return studies.table_over_seeds(runs, metrics, "source only", ["target AP50"])
 
 
 def plot(runs: Sequence[dict[str, Any]], path: Path) -> None:
@@ -183,29 +139,15 @@ def plot(runs: Sequence[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     """Run a study; write ``benchmarks/results/strong_weak_<study>.json`` and a plot in ``docs``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = studies.study_parser(
+        __doc__, "strong_weak", STUDIES, ARMS, MAIN_ARMS, seeds=[1, 2, 3, 4, 5]
     )
-    parser.add_argument("study", choices=sorted(STUDIES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=MAIN_ARMS)
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--threads", type=int, default=1, help="threads a run")
-    parser.add_argument("--work", type=Path, default=ROOT / "output" / "effects_strong_weak")
-    parser.add_argument("--no-report", action="store_true", help="print the table only")
-    parser.add_argument("opts", nargs="*", help="further config options of the arms, KEY VALUE")
-    args = parser.parse_args()
-    args.work = args.work.resolve()
-    jobs = [(arm, seed) for seed in args.seeds for arm in args.arms]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda seed: burn_in(args.study, seed, args), args.seeds))
-        runs = list(pool.map(lambda job: run(args.study, *job, args), jobs))
-    rows = summarise(runs)
-    print(format_table(rows))
-    if not args.no_report:
-        settings = {"threads": args.threads, "opts": args.opts, **STUDIES[args.study]}
-        path = ROOT / "benchmarks" / "results" / f"strong_weak_{args.study}.json"
-        write_report(path, {"settings": settings, "rows": rows, "runs": runs})
+    args = studies.parse_study(parser)
+    studies.run_all(burn_in, [(args.study, seed, args) for seed in args.seeds], args.jobs)
+    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
+    runs = studies.run_all(run, jobs, args.jobs)
+    studies.report(args, "strong_weak", summarise(runs), runs, **STUDIES[args.study])
+    if set(args.arms) >= set(MAIN_ARMS):
         plot(runs, ROOT / "docs" / f"strong_weak_{args.study}.png")
 
 
