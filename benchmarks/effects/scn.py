@@ -43,17 +43,14 @@ STUDIES: dict[str, dict[str, Any]] = {
         "confusions": {"RBC": "WBC", "WBC": "RBC"},
     },
 }
-# The limits of caution would bound recall; the decision rule itself is the default.
-_LIMITS_OFF = [
-    *("SCN_RELABEL.MAX_FRACTION", 1.0, "SCN_RELABEL.MAX_TOTAL", 1.0),
-    *("SCN_RELABEL.MAX_CLASS_LOSS", 1.0),
-]
 _SCN = ["MODEL.ROI_HEADS.NAME", "SCNROIHeads"]
-_RELABEL = [*_SCN, "SCN_RELABEL.ENABLED", True, "SCN_RELABEL.DRY_RUN", False, *_LIMITS_OFF]
+_RELABEL = [*_SCN, "SCN_RELABEL.ENABLED", True, "SCN_RELABEL.DRY_RUN", False]
 _PUBLISHED = [
     *(*_RELABEL, "SCN_RELABEL.PROBS", "scaled", "SCN_RELABEL.MIN_VOTES", 1),
     *("SCN_RELABEL.MIN_IOU", 0.5, "SCN_RELABEL.MIN_AGREE", 0.0, "SCN_RELABEL.PATIENCE", 1),
     *("SCN_RELABEL.START_FRACTION", 0.15, "SCN_RELABEL.STOP_FRACTION", 1.0),
+    *("SCN_RELABEL.MARGIN_2", 0.2, "SCN_RELABEL.MAX_FRACTION", 1.0, "SCN_RELABEL.MAX_TOTAL", 1.0),
+    *("SCN_RELABEL.MAX_CLASS_LOSS", 1.0),
 ]
 ARMS: dict[str, list[Any]] = {
     "clean labels": [],

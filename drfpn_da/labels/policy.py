@@ -61,15 +61,15 @@ class RelabelPolicy:
         ValueError: an impossible threshold; names the key.
     """
 
-    margin: float = 0.2
-    min_votes: int = 8
+    margin: float = 0.4
+    min_votes: int = 1
     min_agree: float = 0.6
     patience: int = 2
     scope: str = "all"
     rank_by: str = "alpha"
     beta: float = 0.7
-    max_fraction: float = 0.02
-    max_total: float = 0.1
+    max_fraction: float = 0.1
+    max_total: float = 0.4
     max_class_loss: float = 0.5
     classes: frozenset[int] = field(default_factory=frozenset)
     forbidden: frozenset[tuple[int, int]] = field(default_factory=frozenset)
