@@ -12,6 +12,7 @@ from detectron2.data.datasets import register_coco_instances
 from PIL import Image
 
 from drfpn_da.config.setup import base_cfg
+from drfpn_da.data import register_image_folder
 
 CLASSES = ("square", "bar")
 
@@ -77,6 +78,15 @@ def register_tiny(name: str, folder: Path, sem_seg: bool = False) -> None:
     MetadataCatalog.get(name).set(
         stuff_classes=["ground", *CLASSES], evaluator_type="sem_seg", ignore_label=255
     )
+
+
+def register_tiny_domains(folder: Path, name: str, targets: int) -> Path:
+    """Write and register ``<name>_source``, and ``<name>_target``: other pictures, no labels."""
+    write_tiny_coco(folder / "source")
+    write_tiny_coco(folder / "target", count=targets)
+    register_tiny(f"{name}_source", folder / "source")
+    register_image_folder(f"{name}_target", str(folder / "target" / "images"))
+    return folder
 
 
 def load_tiny_sem_seg(folder: Path) -> list[dict]:

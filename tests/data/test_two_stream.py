@@ -14,35 +14,26 @@ from detectron2.data import (
     MetadataCatalog,
     get_detection_dataset_dicts,
 )
-from detectron2.data import transforms as T
 from PIL import Image
 
-from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.data import (
     build_adaptation_loader,
     build_target_loader,
     build_train_loader,
     build_two_stream_loader,
     get_target_dicts,
-    register_image_folder,
 )
 from drfpn_da.data.datasets.custom import load_image_folder
 from drfpn_da.data.loader import ProcessShare
-from drfpn_da.data.target_mapper import TargetMapper
 from drfpn_da.engine import run
 from drfpn_da.engine.lazy import start_lazy_run
-from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
+from tests.tiny_coco import register_tiny, register_tiny_domains, tiny_cfg, write_tiny_coco
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A source set of eight pictures and a folder of five others, without labels."""
-    folder = tmp_path_factory.mktemp("two_streams")
-    write_tiny_coco(folder / "source")
-    write_tiny_coco(folder / "target", count=5)
-    register_tiny("two_source", folder / "source")
-    register_image_folder("two_target", str(folder / "target" / "images"))
-    return folder
+    return register_tiny_domains(tmp_path_factory.mktemp("two_streams"), "two", targets=5)
 
 
 @pytest.fixture
@@ -363,17 +354,6 @@ def test_unreadable_target_is_named_and_skipped_if_asked(cfg, tmp_path, workers,
     assert_same(take(loader, 5), expected[3:])
 
 
-def test_folder_with_an_unreadable_picture(tmp_path, caplog):
-    write_tiny_coco(tmp_path / "bad", count=3)
-    images = tmp_path / "bad" / "images"
-    (images / "picture_1.png").write_bytes(b"nothing")
-    options = ["DATASETS.REGISTER_IMAGES", f"[['two_bad_folder', '{images}']]"]
-    setup_cfg(argument_parser().parse_args([*options, "INPUT.SKIP_UNREADABLE_TARGET", "True"]))
-    names = [Path(r["file_name"]).name for r in get_target_dicts("two_bad_folder")]
-    assert names == ["picture_0.png", "picture_2.png"]
-    assert "picture_1.png" in caplog.text
-
-
 def test_skipping_forgives_no_error_of_the_mapper(cfg):
     def broken(record):
         raise ZeroDivisionError("mapper")
@@ -394,28 +374,6 @@ def test_empty_and_unknown_target_sets(cfg):
         build_two_stream_loader(cfg)
 
 
-def test_target_mapper_keeps_what_is_asked_for_and_no_label():
-    record = {"file_name": "a.png", "disparity_file_name": "d.png", "annotations": [1], "fog": 1}
-    assert TargetMapper(dict)(record) == {"file_name": "a.png", "domain": "target"}
-    kept = TargetMapper(dict, keep=["disparity_file_name"])(record)
-    assert kept["disparity_file_name"] == "d.png"
-    assert TargetMapper(lambda record: None)(record) is None
-    with pytest.raises(ValueError, match="annotations"):
-        TargetMapper(dict, keep=["annotations"])
-    with pytest.raises(ValueError, match=r"returned.*instances"):
-        TargetMapper(lambda record: {"instances": 1})(record)
-
-
-def test_augmentations_that_need_labels_are_refused(cfg):
-    mapper = DatasetMapper(
-        is_train=True,
-        augmentations=[T.RandomCrop_CategoryAreaConstraint("absolute", (32, 32))],
-        image_format="BGR",
-    )
-    with pytest.raises(ValueError, match="RandomCrop_CategoryAreaConstraint needs sem_seg"):
-        TargetMapper(mapper)
-
-
 def test_crop_of_the_config_crops_the_target(cfg):
     cfg.INPUT.CROP.ENABLED = True
     cfg.INPUT.CROP.TYPE = "relative"
@@ -423,25 +381,3 @@ def test_crop_of_the_config_crops_the_target(cfg):
     pictures = [s["image"] for s in itertools.chain(*take(build_target_loader(cfg), 4))]
     # The lower or upper half of a portrait picture of 64 x 96 is a landscape one.
     assert all(p.shape[1] < p.shape[2] for p in pictures)
-
-
-def test_command_line_registers_a_folder_of_pictures(folders):
-    args = argument_parser().parse_args(
-        [
-            *("--register-images", "two_by_flag", str(folders / "target" / "images")),
-            *("DATASETS.TARGET", "('two_by_flag',)"),
-            *("DATASETS.REGISTER_IMAGES", f"[['two_by_key', '{folders / 'source' / 'images'}']]"),
-        ]
-    )
-    cfg = setup_cfg(args)
-    assert len(DatasetCatalog.get("two_by_flag")) == 5
-    assert len(DatasetCatalog.get("two_by_key")) == 8
-    assert [name for name, _ in cfg.DATASETS.REGISTER_IMAGES] == ["two_by_key", "two_by_flag"]
-
-
-def test_folder_entries_are_checked(tmp_path):
-    parser = argument_parser()
-    with pytest.raises(ValueError, match=r"REGISTER_IMAGES has \['x'\]"):
-        setup_cfg(parser.parse_args(["DATASETS.REGISTER_IMAGES", "[['x']]"]))
-    with pytest.raises(FileNotFoundError, match="no picture"):
-        setup_cfg(parser.parse_args(["--register-images", "two_empty", str(tmp_path)]))

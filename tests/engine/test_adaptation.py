@@ -6,21 +6,15 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from drfpn_da.data import register_image_folder
 from drfpn_da.engine import Trainer
-from tests.engine.test_trainer import assert_equal_states, losses
-from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
+from tests.tiny_coco import register_tiny, register_tiny_domains, tiny_cfg
+from tests.training import assert_equal_states, assert_resumes_exactly, losses
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Names of a source set and of a target set of other pictures."""
-    folder = tmp_path_factory.mktemp("domains")
-    write_tiny_coco(folder / "source")
-    write_tiny_coco(folder / "target", count=6)
-    register_tiny("tiny_source", folder / "source")
-    register_image_folder("tiny_target", str(folder / "target" / "images"))
-    return folder
+    return register_tiny_domains(tmp_path_factory.mktemp("domains"), "tiny", targets=6)
 
 
 def adapted_cfg(folder, *options):
@@ -51,20 +45,7 @@ def test_resume_is_bit_exact(data, tmp_path, options):
         cfg.SOLVER.CHECKPOINT_PERIOD = 3
         return Trainer(cfg)
 
-    straight = trainer("straight", 0)
-    straight.train()
-    stopped = trainer("stopped", 0)
-    stopped.max_iter = 3
-    stopped.train()
-    again = trainer("stopped", 2)
-    again.resume_or_load(resume=True)
-    assert again.start_iter == 3
-    again.train()
-    assert_equal_states(again.model.state_dict(), straight.model.state_dict())
-    assert_equal_states(again.optimizer.state_dict(), straight.optimizer.state_dict())
-    expected, found = losses(straight), losses(again)
-    for name, history in found.items():
-        assert history == {at: expected[name][at] for at in history}, name
+    assert_resumes_exactly(trainer, 2)
 
 
 def register_target(name, records):

@@ -8,6 +8,7 @@ import torch
 
 from drfpn_da.engine import Trainer, amp_trainer
 from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
+from tests.training import assert_resumes_exactly, losses
 
 
 @pytest.fixture(scope="module")
@@ -18,35 +19,8 @@ def data(tmp_path_factory):
     return "tiny_trainer"
 
 
-def losses(trainer):
-    """Raw (unsmoothed) losses: name -> {iteration: value}."""
-    return {
-        name: {int(at): value for value, at in history.values()}
-        for name, history in trainer.storage.histories().items()
-        if "loss" in name
-    }
-
-
-def assert_equal_states(first, second):
-    """Bitwise equality of nested checkpoint states."""
-    if isinstance(first, torch.Tensor):
-        assert torch.equal(first, second)
-    elif isinstance(first, dict):
-        assert first.keys() == second.keys()
-        for key in first:
-            assert_equal_states(first[key], second[key])
-    elif isinstance(first, (list, tuple)):
-        assert len(first) == len(second)
-        for a, b in zip(first, second):
-            assert_equal_states(a, b)
-    else:
-        assert first == second
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resumed_training_is_bit_exact(data, tmp_path, workers):
-    """Six iterations equal three, a stop, and three more (there with other workers)."""
-
     def trainer(name, num_workers):
         cfg = tiny_cfg(tmp_path / name, data)
         cfg.DATASETS.TEST = ()
@@ -54,24 +28,7 @@ def test_resumed_training_is_bit_exact(data, tmp_path, workers):
         cfg.SOLVER.CHECKPOINT_PERIOD = 3
         return Trainer(cfg)
 
-    straight = trainer("straight", 0)
-    straight.train()
-    stopped = trainer("stopped", 0)
-    stopped.max_iter = 3
-    stopped.train()
-    # What was drawn in between must not matter.
-    torch.rand(7)
-    resumed = trainer("stopped", workers)
-    resumed.resume_or_load(resume=True)
-    assert resumed.start_iter == 3
-    resumed.train()
-
-    assert_equal_states(straight.model.state_dict(), resumed.model.state_dict())
-    assert_equal_states(straight.optimizer.state_dict(), resumed.optimizer.state_dict())
-    expected, found = losses(straight), losses(resumed)
-    assert len(expected) >= 5
-    for name, values in expected.items():
-        assert found[name] == {at: value for at, value in values.items() if at >= 3}, name
+    assert_resumes_exactly(trainer, workers)
 
 
 def test_runs_with_other_seeds_differ(data, tmp_path):

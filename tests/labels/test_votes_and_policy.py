@@ -119,7 +119,7 @@ def test_one_vote_each_is_the_published_rule(scope):
     labels = torch.randint(0, K, (50,), generator=generator)
     low = alpha.argsort(descending=True)[int(0.7 * 50) :] if scope == "low" else None
     expected = relabel_by_margin(probabilities, labels, 0.2, low)
-    policy = RelabelPolicy(**LOOSE, scope=scope)
+    policy = RelabelPolicy(**LOOSE, margin=0.2, scope=scope)
     tally = make_tally(probabilities.numpy(), alpha=alpha.numpy())
     # No class may lose its last annotation: none does here.
     found, _ = decide(policy, tally, labels.numpy())
@@ -221,7 +221,7 @@ def test_low_group_by_each_ranking(rank_by):
     gap = probabilities.max(1) - probabilities[:, 0]
     value = {"alpha": alpha, "p_gt": probabilities[:, 0], "margin": -gap}[rank_by]
     low = set(np.argsort(value)[:3].tolist())
-    policy = RelabelPolicy(**LOOSE, scope="low", rank_by=rank_by)
+    policy = RelabelPolicy(**LOOSE, margin=0.2, scope="low", rank_by=rank_by)
     found, _ = decide(policy, make_tally(probabilities, alpha=alpha), labels)
     assert set(changes(found)) == {i for i in low if gap[i] > 0.2}
 

@@ -1,0 +1,54 @@
+"""What tests of training share: losses, equality of states, exact resume."""
+
+import torch
+
+
+def losses(trainer):
+    """Raw (unsmoothed) losses: name -> {iteration: value}."""
+    return {
+        name: {int(at): value for value, at in history.values()}
+        for name, history in trainer.storage.histories().items()
+        if "loss" in name
+    }
+
+
+def assert_equal_states(first, second):
+    """Bitwise equality of nested checkpoint states."""
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second)
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert_equal_states(first[key], second[key])
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second)
+        for a, b in zip(first, second):
+            assert_equal_states(a, b)
+    else:
+        assert first == second
+
+
+def assert_resumes_exactly(build, workers):
+    """Six iterations equal three, a stop, and three more (there with other workers).
+
+    ``build`` makes a trainer of six iterations and a checkpoint after three, from the name of its
+    output folder and a number of workers.
+    """
+    straight = build("straight", 0)
+    straight.train()
+    stopped = build("stopped", 0)
+    stopped.max_iter = 3
+    stopped.train()
+    # What was drawn in between must not matter.
+    torch.rand(7)
+    resumed = build("stopped", workers)
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 3
+    resumed.train()
+    assert_equal_states(straight.model.state_dict(), resumed.model.state_dict())
+    assert_equal_states(straight.optimizer.state_dict(), resumed.optimizer.state_dict())
+    expected, found = losses(straight), losses(resumed)
+    assert len(expected) >= 5
+    for name, values in expected.items():
+        later = {at: value for at, value in values.items() if at >= 3}
+        assert found.get(name, {}) == later, name
