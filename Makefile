@@ -1,14 +1,16 @@
 # Every command of the project. `make help` lists them; each does its own set-up and is quick the second time.
 #   PYTHON      the Python to start from (default python3); if it has a working detectron2, that one is used
 #   VENV        where the virtual environment is made (default .venv)
+#   WORKERS     processes that share the tests (default auto: one for each core)
 #   DETECTRON2  auto, source or redistribution: which detectron2 to install where none is
 
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= auto
 DETECTRON2 ?= auto
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST := $(BIN)/python -m pytest -q
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 CODE := drfpn_da tools tests benchmarks configs setup.py
 
 .DEFAULT_GOAL := help
