@@ -10,6 +10,7 @@ from detectron2.data.datasets import register_coco_instances
 from detectron2.utils import comm
 
 from drfpn_da.engine import SCNRelabelHook, Trainer
+from drfpn_da.modeling.roi_heads import find_scn_heads
 from tests.tiny_coco import CLASSES, tiny_cfg
 
 #: Everything that an untrained detector doubts is changed.
@@ -57,7 +58,7 @@ def relabel_hook(trainer: Trainer) -> SCNRelabelHook:
 def watch_labels(trainer: Trainer) -> list[dict[int, tuple[int, int]]]:
     """A list that gets, for every step, annotation -> (class trained on, class on record)."""
     steps = []
-    hook, heads = relabel_hook(trainer), getattr(trainer.model, "module", trainer.model).roi_heads
+    hook, heads = relabel_hook(trainer), find_scn_heads(trainer.model)
     prepare = heads.prepare_targets
 
     def spy(targets):
