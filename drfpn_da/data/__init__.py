@@ -3,6 +3,7 @@
 from .datasets import register_all, register_coco_json, register_image_folder
 from .indexed import IndexedMapper, load_indexed
 from .loader import build_train_loader
+from .sequences import SequenceMapper, build_sequence_loader, get_sequence_dicts
 from .two_stream import (
     build_adaptation_loader,
     build_target_loader,
@@ -15,10 +16,13 @@ from .views import VIEW_REGISTRY
 __all__ = [
     "VIEW_REGISTRY",
     "IndexedMapper",
+    "SequenceMapper",
     "build_adaptation_loader",
+    "build_sequence_loader",
     "build_target_loader",
     "build_train_loader",
     "build_two_stream_loader",
+    "get_sequence_dicts",
     "get_target_dicts",
     "load_indexed",
     "register_coco_json",

@@ -19,6 +19,7 @@ from torch import nn
 from ..compat import default_trainer_parts
 from ..data.checked_mapper import CheckedMapper
 from ..data.seeding import Stream, derive_seed, seed_everything
+from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
 from .hooks import PeriodicWriter, PredictionPictures, StepSeed
@@ -29,6 +30,7 @@ from .model_selection import (
     detector_for_tta,
     with_second_opinion,
 )
+from .optimizer import build_optimizer
 from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
 from .second_opinion import the_other
@@ -61,6 +63,11 @@ class Trainer(DefaultTrainer):
             super().__init__(cfg)
 
     @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimiser of SOLVER.OPTIMIZER."""
+        return build_optimizer(cfg, model)
+
+    @classmethod
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
         """Return detectron2's scheduler, or DeepLab's WarmupPolyLR if that is named."""
         if cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupPolyLR":
@@ -72,6 +79,8 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:
         """Return a loader whose batches depend on the seed and the iteration alone."""
+        if cfg.MODEL.META_ARCHITECTURE in SEQUENCE_MODELS:
+            return build_sequence_loader(cfg)
         return build_adaptation_loader(cfg)
 
     @classmethod

@@ -9,6 +9,7 @@ from .build import (
     register_evaluator,
 )
 from .coco import FastCOCOEvaluator
+from .depth import DepthEvaluator
 from .label_free import SECOND_OPINION, LabelFreeEvaluator
 from .label_free_correlation import ScoreQuality, rank_correlations, spearman
 from .label_free_scores import is_label_free, needs_second_opinion, selection_mode
@@ -20,6 +21,7 @@ from .slender import SlenderCOCOEvaluator
 from .voc_of_coco import VOCOfCOCOEvaluator
 
 __all__ = [
+    "DepthEvaluator",
     "EvaluationContext",
     "FastCOCOEvaluator",
     "SECOND_OPINION",

@@ -16,6 +16,7 @@ from drfpn_da.compat import install_cityscapes_bridge
 
 from .build import LABEL_FREE, EvaluationContext, register_evaluator
 from .coco import FastCOCOEvaluator
+from .depth import DepthEvaluator
 from .label_free import LabelFreeEvaluator
 from .panoptic import PanopticQualityEvaluator
 from .pascal_voc import PascalVOCEvaluator
@@ -98,6 +99,12 @@ def sem_seg(context: EvaluationContext) -> DatasetEvaluator:
 def panoptic(context: EvaluationContext) -> DatasetEvaluator:
     """Panoptic quality."""
     return PanopticQualityEvaluator(context.dataset_name, context.distributed)
+
+
+@register_evaluator("depth", predicts="depth")
+def depth(context: EvaluationContext) -> DatasetEvaluator:
+    """Errors of depth after median scaling."""
+    return DepthEvaluator(context.dataset_name, context.distributed)
 
 
 @register_evaluator(LABEL_FREE, predicts=("instances", "sem_seg"))

@@ -1,6 +1,7 @@
 """What a configured model predicts, by one table from meta-architecture to kinds.
 
-Kinds: "instances", "masks" (instances with masks), "keypoints", "proposals", "sem_seg", "panoptic".
+Kinds: "instances", "masks" (instances with masks), "keypoints", "proposals", "sem_seg", "panoptic",
+"depth".
 """
 
 from __future__ import annotations
@@ -82,6 +83,11 @@ def _dense(cfg: CfgNode) -> frozenset[str]:
 @register_predicted_kinds("ProposalNetwork")
 def _proposals(cfg: CfgNode) -> frozenset[str]:
     return frozenset({"proposals"})
+
+
+@register_predicted_kinds("SelfSupervisedDepth")
+def _depth(cfg: CfgNode) -> frozenset[str]:
+    return frozenset({"depth"})
 
 
 @register_predicted_kinds("SemanticSegmentor")

@@ -36,7 +36,9 @@ def ssim_distance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _window_mean(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 3, stride=1)
+    # Rows, then columns: on a CPU several times faster than pooling.
+    rows = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
+    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
 
 
 def photometric_error(prediction: Tensor, target: Tensor, ssim_weight: float = 0.85) -> Tensor:
@@ -120,4 +122,5 @@ def feature_distance(features: Tensor, reference: Tensor) -> Tensor:
         features: any shape.
         reference: same shape; not differentiated.
     """
-    return torch.linalg.vector_norm(features - reference.detach())
+    distance: Tensor = torch.linalg.vector_norm(features - reference.detach())
+    return distance

@@ -2,6 +2,7 @@
 
 from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
 from .dense_heads import SlenderFCOSHead
+from .depth import DepthDecoder, PoseNetwork, SelfSupervisedDepth
 from .feature_taps import FeatureTaps, Recording
 from .meta_arch import FCOS, AdaptiveModel
 from .roi_heads import (
@@ -30,4 +31,7 @@ __all__ = [
     "SCNROIHeads",
     "SCNRes5ROIHeads",
     "find_scn_heads",
+    "DepthDecoder",
+    "PoseNetwork",
+    "SelfSupervisedDepth",
 ]

@@ -123,7 +123,7 @@ def register() -> None:
         "mask_format": "bitmask",
     }
     full = {
-        "evaluator_types": ["coco", "sem_seg"],
+        "evaluator_types": ["coco", "sem_seg", "depth"],
         "stuff_classes": SEMANTIC_CLASSES,
         "stuff_colors": COLORS,
     }

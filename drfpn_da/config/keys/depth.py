@@ -1,0 +1,54 @@
+"""Keys of depth from video."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_keys(_C: CN) -> None:
+    """Add the keys to a tree that has detectron2's top nodes."""
+    # ---------------------------------------------------------------------------- #
+    # Depth from video (monodepth2, arXiv 1806.01260; arXiv 2012.10782, section 3.1), used by
+    # MODEL.META_ARCHITECTURE "SelfSupervisedDepth"
+    # ---------------------------------------------------------------------------- #
+    _C.MODEL.DEPTH = CN()
+    # Features of the backbone for the decoder; strides are powers of two.
+    _C.MODEL.DEPTH.IN_FEATURES = ["res2", "res3", "res4", "res5"]
+    # Channels of the decoder's stages with stride 1, 2, 4, ...; coarser ones have the last number.
+    _C.MODEL.DEPTH.CHANNELS = [16, 32, 64, 128, 256]
+    # Disparities that are trained, at strides 1, 2, 4, ...
+    _C.MODEL.DEPTH.SCALES = 4
+    # Norm of the decoder's convolutions; "": none.
+    _C.MODEL.DEPTH.NORM = ""
+    _C.MODEL.DEPTH.ASPP = CN()
+    # Begin the decoder with an ASPP of three dilations, for example [6, 12, 18]; []: without.
+    _C.MODEL.DEPTH.ASPP.DILATIONS = []
+    # Dropout after the ASPP.
+    _C.MODEL.DEPTH.ASPP.DROPOUT = 0.5
+    # Depths of disparity 1 and 0; the unit is unknown to a network that sees only video.
+    _C.MODEL.DEPTH.MIN_DEPTH = 0.1
+    _C.MODEL.DEPTH.MAX_DEPTH = 100.0
+    # Share of SSIM in the photometric error; the rest is the absolute difference.
+    _C.MODEL.DEPTH.SSIM_WEIGHT = 0.85
+    # Weight of the edge-aware smoothness at stride 1, halved at each coarser scale.
+    _C.MODEL.DEPTH.SMOOTHNESS_WEIGHT = 1e-3
+    # Leave out pixels that look the same without warping (a camera at rest, cars driving ahead).
+    _C.MODEL.DEPTH.AUTO_MASK = True
+    # Train decoder and pose network alone (first phase of the paper).
+    _C.MODEL.DEPTH.FREEZE_BACKBONE = False
+    # Weight of the distance of the coarsest features from those of the backbone as it was loaded
+    # (0.01 in the paper). It grows with the square root of batch and picture size. 0: off.
+    _C.MODEL.DEPTH.FEATURE_DISTANCE_WEIGHT = 0.0
+    _C.MODEL.DEPTH.POSE = CN()
+    # Body of the pose network: "conv" (small) or "resnet18".
+    _C.MODEL.DEPTH.POSE.BODY = "conv"
+    # Channels of the strided convolutions of "conv".
+    _C.MODEL.DEPTH.POSE.CHANNELS = [16, 32, 64, 128, 128]
+
+    # Optimiser of any model: "SGD" (detectron2's) or "Adam".
+    _C.SOLVER.OPTIMIZER = "SGD"
+
+    _C.INPUT.SEQUENCE = CN()
+    # Largest relative change of brightness, contrast and saturation, and of hue in parts of the
+    # circle, the same for all frames of a sample. The networks see it, the losses do not.
+    _C.INPUT.SEQUENCE.COLOR_JITTER = [0.2, 0.2, 0.2, 0.1]
+    # Probability of the colour jitter.
+    _C.INPUT.SEQUENCE.COLOR_JITTER_PROB = 0.5

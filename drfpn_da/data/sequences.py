@@ -1,0 +1,232 @@
+"""Samples of three neighbouring frames with intrinsics, for depth from video."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import DatasetCatalog, detection_utils
+from detectron2.data import transforms as T
+from detectron2.utils import comm
+from torch import Tensor
+from torchvision.transforms import v2
+
+from .loader import build_train_loader
+from .validate import check_registered
+
+logger = logging.getLogger(__name__)
+
+#: Fields with the files of the frames, in temporal order.
+FRAME_FILES = ("previous_file_name", "file_name", "next_file_name")
+#: The same frames in a sample.
+FRAME_IMAGES = ("previous_image", "image", "next_image")
+#: Meta-architectures that are trained on such samples.
+SEQUENCE_MODELS = ("SelfSupervisedDepth",)
+
+
+class SequenceMapper:
+    """Reads a frame and its neighbours, transforms them alike, and the intrinsics with them.
+
+    Args:
+        augmentations: of detectron2; geometric ones must be affine.
+        image_format: as for detectron2's ``read_image``.
+        color_jitter: largest changes of brightness, contrast, saturation and hue, the same for all
+            frames.
+        color_jitter_prob: probability of the jitter. Where it is applied, the sample has
+            "jittered", (3, C, H, W), beside the frames as they are.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        augmentations: Sequence[T.Augmentation | T.Transform],
+        image_format: str = "RGB",
+        color_jitter: Sequence[float] = (0.2, 0.2, 0.2, 0.1),
+        color_jitter_prob: float = 0.0,
+    ) -> None:
+        self.augmentations = T.AugmentationList(augmentations)
+        self._format = image_format
+        self._jitter = v2.ColorJitter(*color_jitter)
+        self._jitter_prob = color_jitter_prob
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read the keys of ``INPUT`` that detectron2's mapper reads, and ``INPUT.SEQUENCE``."""
+        augmentations = detection_utils.build_augmentation(cfg, True)
+        if cfg.INPUT.CROP.ENABLED:
+            augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
+        return {
+            "augmentations": augmentations,
+            "image_format": cfg.INPUT.FORMAT,
+            "color_jitter": cfg.INPUT.SEQUENCE.COLOR_JITTER,
+            "color_jitter_prob": cfg.INPUT.SEQUENCE.COLOR_JITTER_PROB,
+        }
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Map a record with the fields of :data:`FRAME_FILES` and "intrinsics".
+
+        Returns:
+            "image", "previous_image", "next_image", (C, H, W) uint8, "intrinsics", (3, 3) float32
+            of pictures of that size, and "file_name".
+
+        Raises:
+            ValueError: no neighbour or no intrinsics; frames of different sizes; intrinsics of
+                another size.
+        """
+        missing = _missing(record)
+        if missing:
+            raise ValueError(
+                f"{record['file_name']}: the record has no {' and no '.join(missing)}; depth from "
+                "video needs the frames before and after and the camera's intrinsics. Leave such "
+                "records out with get_sequence_dicts"
+            )
+        frames = [
+            detection_utils.read_image(record[key], format=self._format) for key in FRAME_FILES
+        ]
+        size = frames[1].shape[:2]
+        for key, frame in zip(FRAME_FILES, frames):
+            if frame.shape[:2] != size:
+                raise ValueError(
+                    f"{record[key]} is {frame.shape[1]}x{frame.shape[0]}, but {record['file_name']}"
+                    f" is {size[1]}x{size[0]}: frames of a sequence have one size"
+                )
+        intrinsics = check_intrinsics(record["intrinsics"], size, record["file_name"])
+        entry = T.AugInput(frames[1])
+        transforms = self.augmentations(entry)
+        frames = [transforms.apply_image(frames[0]), entry.image, transforms.apply_image(frames[2])]
+        pictures = torch.stack(
+            [torch.from_numpy(np.ascontiguousarray(f.transpose(2, 0, 1))) for f in frames]
+        )
+        moved = transform_intrinsics(intrinsics, transforms)
+        sample: dict[str, Any] = {
+            "file_name": record["file_name"],
+            "height": size[0],
+            "width": size[1],
+            "intrinsics": torch.from_numpy(moved.astype(np.float32)),
+            **dict(zip(FRAME_IMAGES, pictures)),
+        }
+        if float(torch.rand(())) < self._jitter_prob:
+            sample["jittered"] = self._jittered(pictures)
+        return sample
+
+    def _jittered(self, pictures: Tensor) -> Tensor:
+        # Drawn once for all frames, or the photometric relation between them would be lost.
+        if self._format == "BGR":
+            return self._jitter(pictures.flip(1)).flip(1)
+        jittered: Tensor = self._jitter(pictures)
+        return jittered
+
+
+def _missing(record: dict[str, Any]) -> list[str]:
+    return [key for key in (*FRAME_FILES, "intrinsics") if record.get(key) is None]
+
+
+def check_intrinsics(intrinsics: Any, size: tuple[int, int], file_name: str) -> np.ndarray:
+    """Return the (3, 3) intrinsics K of a picture if they can belong to it.
+
+    Args:
+        intrinsics: nested list or array; pixel (0, 0) is the centre of the top left one.
+        size: height and width of the picture.
+        file_name: of the picture, for messages.
+
+    Raises:
+        ValueError: no such matrix, or one of a picture of another size: its principal point is far
+            from the middle, or its field of view impossible.
+    """
+    matrix = np.asarray(intrinsics, dtype=np.float64)
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or matrix[2].tolist() != [0, 0, 1]:
+        raise ValueError(
+            f"{file_name}: intrinsics {np.asarray(intrinsics).tolist()} are no matrix "
+            "[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]"
+        )
+    height, width = size
+    x, y = matrix[0, 2] / width, matrix[1, 2] / height
+    lengths = matrix[0, 0] / width, matrix[1, 1] / height
+    if not (0.3 < x < 0.7 and 0.2 < y < 0.8 and all(0.2 < f < 10 for f in lengths)):
+        raise ValueError(
+            f"{file_name}: intrinsics with focal lengths {matrix[0, 0]:.1f} and {matrix[1, 1]:.1f} "
+            f"and principal point ({matrix[0, 2]:.1f}, {matrix[1, 2]:.1f}) do not fit a picture of "
+            f"{width}x{height}. They belong to the size of the stored file: multiply their first "
+            "row by the ratio of widths, the second by that of heights"
+        )
+    return matrix
+
+
+def transform_intrinsics(intrinsics: np.ndarray, transforms: T.Transform) -> np.ndarray:
+    """Return the intrinsics of the transformed picture.
+
+    Resizing, cropping, flipping and rotation are affine in pixels: ``K' = A K``. A flipped picture
+    is that of a mirrored world, seen by an ordinary camera: focal lengths stay positive.
+
+    Args:
+        intrinsics: (3, 3) of the picture before; pixel (0, 0) is the centre of the top left one.
+        transforms: those applied to the picture; only geometry counts.
+
+    Raises:
+        ValueError: the transforms are not affine.
+    """
+    # detectron2 moves continuous coordinates, in which that centre is (0.5, 0.5).
+    corners = np.array([[0.5, 0.5], [1.5, 0.5], [0.5, 1.5], [64.5, 32.5]])
+    origin, right, down, far = transforms.apply_coords(corners.copy()) - 0.5
+    affine = np.eye(3)
+    affine[:2] = np.stack([right - origin, down - origin, origin], axis=1)
+    if not np.allclose(affine[:2] @ [64, 32, 1], far, atol=1e-3):
+        raise ValueError(
+            f"{transforms} is not affine: intrinsics cannot follow it; use resizing, cropping, "
+            "flips and rotation"
+        )
+    matrix: np.ndarray = affine @ intrinsics
+    if np.linalg.det(affine) < 0:
+        axis = 0 if matrix[0, 0] < 0 else 1
+        matrix[:, axis] *= -1
+    return matrix
+
+
+def get_sequence_dicts(names: str | Sequence[str]) -> list[dict[str, Any]]:
+    """Return the records of data sets that have both neighbours and intrinsics.
+
+    How many are left out, such as the first and last frame of each sequence, is logged.
+
+    Args:
+        names: registered data sets.
+
+    Raises:
+        KeyError: a name is not registered.
+        ValueError: a data set has no such record.
+    """
+    kept = []
+    for name in [names] if isinstance(names, str) else names:
+        check_registered(name)
+        records = DatasetCatalog.get(name)
+        whole = [r for r in records if not _missing(r)]
+        if not whole:
+            raise ValueError(
+                f"data set '{name}' (DATASETS.TRAIN) has no picture with previous_file_name, "
+                "next_file_name and intrinsics: depth from video needs a data set of sequences, "
+                "for example streets_mini_clear_sequences"
+            )
+        logger.info(
+            "%s: %d frames with both neighbours; %d without are left out.",
+            name,
+            len(whole),
+            len(records) - len(whole),
+        )
+        kept += whole
+    return kept
+
+
+def build_sequence_loader(cfg: CfgNode) -> Any:
+    """Build the training loader of ``DATASETS.TRAIN`` for a model in :data:`SEQUENCE_MODELS`."""
+    return build_train_loader(
+        get_sequence_dicts(cfg.DATASETS.TRAIN),
+        mapper=SequenceMapper(cfg),
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
+    )
