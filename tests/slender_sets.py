@@ -109,7 +109,7 @@ def evaluator_for(tmp_path, data, tasks=("bbox",), **options):
         thing_classes=list(CLASSES),
         thing_dataset_id_to_contiguous_id={i + 1: i for i in range(len(CLASSES))},
     )
-    return SlenderCOCOEvaluator(name, tasks, distributed=False, **options)
+    return SlenderCOCOEvaluator(name, tasks, **{"distributed": False, **options})
 
 
 def run(evaluator, data, found, img_ids=None):
