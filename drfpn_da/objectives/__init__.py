@@ -1,6 +1,7 @@
 """Objectives: losses beside a plain detector. Importing this registers them."""
 
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
+from .pseudo_label import PseudoLabel
 from .strong_weak import AlignmentTap, StrongWeakAlignment
 
 __all__ = [
@@ -9,5 +10,6 @@ __all__ = [
     "AlignmentTap",
     "DomainPass",
     "Objective",
+    "PseudoLabel",
     "StrongWeakAlignment",
 ]

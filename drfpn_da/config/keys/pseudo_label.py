@@ -1,0 +1,60 @@
+"""Keys of the objective PseudoLabel."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_keys(_C: CN) -> None:
+    """Add the keys to a tree that has detectron2's top nodes."""
+    # ---------------------------------------------------------------------------- #
+    # PseudoLabel: a mean teacher labels the weak view, the student learns the strong view.
+    # Read when MODEL.ADAPT.OBJECTIVES has "PseudoLabel"; needs INPUT.TARGET_VIEWS
+    # ["weak", "strong"].
+    # ---------------------------------------------------------------------------- #
+    _C.MODEL.PSEUDO_LABEL = CN()
+    # Weight of all losses on target pictures.
+    _C.MODEL.PSEUDO_LABEL.WEIGHT = 1.0
+    # Burn-in: no pseudo-labels before this iteration. Set MODEL.TEACHER.START_ITER to the same, so
+    # that the teacher starts from the student of then.
+    _C.MODEL.PSEUDO_LABEL.START_ITER = 0
+    # Iterations after START_ITER over which the weight rises linearly from 0; 0: at once.
+    _C.MODEL.PSEUDO_LABEL.RAMP_ITERS = 0
+    # Detections of the teacher with at least this score become labels.
+    _C.MODEL.PSEUDO_LABEL.THRESHOLD = 0.8
+
+    # Lower thresholds for classes of which the teacher is less confident: THRESHOLD times the
+    # class's mean score over that of the best class.
+    _C.MODEL.PSEUDO_LABEL.ADAPTIVE = CN()
+    _C.MODEL.PSEUDO_LABEL.ADAPTIVE.ENABLED = False
+    # Lowest threshold; detections below it count in no mean either.
+    _C.MODEL.PSEUDO_LABEL.ADAPTIVE.FLOOR = 0.5
+    # Share of the old mean score kept at each step.
+    _C.MODEL.PSEUDO_LABEL.ADAPTIVE.MOMENTUM = 0.99
+
+    # Losses of localisation on pseudo-labels: "none", "all", or "reliable" (R-CNN: boxes of the ROI
+    # heads that the teacher finds again from jittered copies).
+    _C.MODEL.PSEUDO_LABEL.BOX_REGRESSION = "none"
+    # For "reliable" (arXiv 2106.09018): jittered copies of each box,
+    _C.MODEL.PSEUDO_LABEL.JITTER = CN()
+    _C.MODEL.PSEUDO_LABEL.JITTER.COUNT = 10
+    # by how much their sides move, relative to the box,
+    _C.MODEL.PSEUDO_LABEL.JITTER.SCALE = 0.06
+    # and the largest spread of what the teacher makes of them, relative to the box.
+    _C.MODEL.PSEUDO_LABEL.JITTER.MAX_SPREAD = 0.02
+
+    # R-CNN: ROI heads learn the teacher's whole class vector of each of the student's proposals,
+    # background included, in place of the hard class.
+    _C.MODEL.PSEUDO_LABEL.SOFT = False
+
+    # R-CNN: keep the mean prediction over foreground ROIs near the class frequencies (R_A of
+    # arXiv 1908.02983, published weight 0.8; 0: off).
+    _C.MODEL.PSEUDO_LABEL.PRIOR = CN()
+    _C.MODEL.PSEUDO_LABEL.PRIOR.WEIGHT = 0.0
+    # Frequencies of the classes, summing to 1. []: those of the source labels seen so far.
+    _C.MODEL.PSEUDO_LABEL.PRIOR.FREQUENCIES = []
+    # Share of the old mean prediction kept at each step.
+    _C.MODEL.PSEUDO_LABEL.PRIOR.MOMENTUM = 0.9
+    # R-CNN: weight of the entropy of foreground ROIs (R_H, published 0.4; 0: off).
+    _C.MODEL.PSEUDO_LABEL.ENTROPY_WEIGHT = 0.0
+
+    # Refuse batches of a process with a smaller share of labelled pictures; 0: accept all.
+    _C.MODEL.PSEUDO_LABEL.MIN_LABELLED_SHARE = 0.0
