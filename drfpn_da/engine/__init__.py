@@ -1,6 +1,7 @@
 """Training: the trainer, its hooks, and the start of a run."""
 
 from .domain_features import pool_features
+from .grid_features import pool_grid_features
 from .hooks import BestCheckpointer, PredictionPictures, StepSeed
 from .lazy import evaluate_lazy, start_lazy_run, train_lazy
 from .relabel_hook import SCNRelabelHook
@@ -23,6 +24,7 @@ __all__ = [
     "build_ddp_model",
     "evaluate_lazy",
     "pool_features",
+    "pool_grid_features",
     "start_lazy_run",
     "start_run",
     "train_lazy",

@@ -1,6 +1,7 @@
 """Pictures: predictions, ground truth, sheets and curves."""
 
 from .curves import curve, plot_curves, read_metrics
+from .depth import color_disparity, draw_disparity
 from .domains import DomainPanel, draw_domains
 from .draw import draw_predictions, draw_training_input, draw_truth, read_rgb
 from .files import free_path, save_new, save_picture
@@ -10,8 +11,10 @@ from .page import Page
 __all__ = [
     "DomainPanel",
     "Page",
+    "color_disparity",
     "contact_sheet",
     "curve",
+    "draw_disparity",
     "draw_domains",
     "draw_predictions",
     "draw_training_input",

@@ -10,6 +10,8 @@ from detectron2.data import detection_utils as utils
 from detectron2.utils import colormap
 from detectron2.utils.visualizer import ColorMode, Visualizer
 
+from .depth import draw_disparity
+
 # Below this a picture is enlarged, so that labels stay readable.
 MIN_SIDE = 320
 # Drawn of a model that returns only proposals.
@@ -25,10 +27,12 @@ def draw_predictions(
 ) -> np.ndarray:
     """Draw what a model returned for one picture: panoptic, else instances over semantic labels.
 
+    Disparity is drawn beside the picture.
+
     Args:
         image: (H, W, 3) uint8 RGB.
         outputs: one element of a detectron2 model's output: "instances", "sem_seg",
-            "panoptic_seg" or "proposals", on any device, at the size of the picture.
+            "panoptic_seg", "proposals" or "disparity", on any device, at the size of the picture.
         metadata: class names and colours.
         score_threshold: instances below it are left out.
         scale: enlargement. None: as needed for a shorter side of 320.
@@ -36,6 +40,8 @@ def draw_predictions(
     Returns:
         (H * scale, W * scale, 3) uint8 RGB.
     """
+    if "disparity" in outputs:
+        return draw_disparity(image, outputs["disparity"].cpu().numpy())
     visualizer = _visualizer(image, metadata, scale)
     if "panoptic_seg" in outputs:
         panoptic_map, segments = outputs["panoptic_seg"]

@@ -1,0 +1,133 @@
+#!/usr/bin/env python
+"""Write the disparity that a depth network predicts, one 16-bit PNG per picture.
+
+    tools/predict_depth.py --config-file depth/streets/mobilenetv2_small.yaml \
+        --datasets streets_small_clear_train --output disparity MODEL.WEIGHTS model_final.pth
+    tools/predict_depth.py --config-file C.yaml --images folder --output disparity
+
+A stored value is the disparity (0 far, 1 near) times 65535, at the size of the picture. Files lie
+below --output as the pictures lie below their common folder; ``disparity.json`` there says which
+belongs to which. Nothing is overwritten without --overwrite. An
+option with one value (--output) must stand between a list and KEY VALUE pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.data import DatasetCatalog, DatasetMapper, build_detection_test_loader
+from detectron2.evaluation import inference_context
+from detectron2.modeling import build_model
+from PIL import Image
+
+from drfpn_da.config import argument_parser, setup_cfg
+from drfpn_da.data import register_image_folder
+from drfpn_da.data.checked_mapper import CheckedMapper
+from drfpn_da.data.validate import check_registered
+from drfpn_da.visualization import draw_disparity, read_rgb
+
+#: Stored value of disparity 1.
+SCALE = 65535
+
+
+def plan_files(pictures: Sequence[str], output: Path, overwrite: bool) -> dict[str, Path]:
+    """Return picture -> PNG to write.
+
+    Raises:
+        SystemExit: a file exists and may not be overwritten, or two pictures want the same.
+    """
+    absolute = [os.path.abspath(name) for name in pictures]
+    common = os.path.commonpath([os.path.dirname(name) for name in absolute])
+    planned = {
+        name: output / Path(os.path.relpath(path, common)).with_suffix(".png")
+        for name, path in zip(pictures, absolute)
+    }
+    if len(set(planned.values())) < len(planned):
+        raise SystemExit(f"two pictures below {common} differ only in their suffix: rename one")
+    existing = [path for path in [*planned.values(), output / "disparity.json"] if path.exists()]
+    if existing and not overwrite:
+        raise SystemExit(
+            f"{existing[0]} exists ({len(existing)} files in all); choose another --output, or "
+            "write --overwrite"
+        )
+    return planned
+
+
+def write_disparity(disparity: np.ndarray, path: Path) -> None:
+    """Write (H, W) disparity in [0, 1] as 16-bit PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = np.rint(np.clip(disparity, 0, 1) * SCALE).astype(np.uint16)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    Image.fromarray(stored).save(temporary)
+    os.replace(temporary, path)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argument_parser(__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--datasets", nargs="+", metavar="SET", help="default: DATASETS.TEST")
+    parser.add_argument("--images", metavar="FOLDER", help="pictures below a folder instead")
+    parser.add_argument("--output", required=True, metavar="FOLDER")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument(
+        "--draw", type=int, default=0, metavar="N", help="also draw the first N beside the pictures"
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Run the tool; return what it wrote as JSON."""
+    args = get_parser().parse_args(argv)
+    cfg = setup_cfg(args)
+    names = args.datasets or list(cfg.DATASETS.TEST)
+    if args.images:
+        names = [f"images of {os.path.abspath(args.images)}"]
+        register_image_folder(names[0], args.images)
+    if not names:
+        raise SystemExit("no pictures: give --datasets or --images, or a config with DATASETS.TEST")
+    for name in names:
+        check_registered(name)
+    records = [record for name in names for record in DatasetCatalog.get(name)]
+    output = Path(args.output)
+    planned = plan_files([record["file_name"] for record in records], output, args.overwrite)
+    model = build_model(cfg)
+    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    loader = build_detection_test_loader(
+        records,
+        mapper=CheckedMapper(DatasetMapper(cfg, False)),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+    written = {}
+    with inference_context(model), torch.no_grad():
+        for number, inputs in enumerate(loader):
+            predicted = model(inputs)[0]
+            if "disparity" not in predicted:
+                raise SystemExit(
+                    f"{cfg.MODEL.META_ARCHITECTURE} predicts {sorted(predicted)}, no disparity: "
+                    "give the config of a depth network"
+                )
+            disparity, picture = predicted["disparity"].cpu().numpy(), inputs[0]["file_name"]
+            write_disparity(disparity, planned[picture])
+            written[picture] = str(planned[picture].relative_to(output))
+            if number < args.draw:
+                drawn = draw_disparity(read_rgb(picture), disparity)
+                folder = output / "drawn"
+                folder.mkdir(exist_ok=True)
+                Image.fromarray(drawn).save(folder / f"{number:04d}_{Path(picture).stem}.png")
+    result = {"scale": SCALE, "weights": cfg.MODEL.WEIGHTS, "files": written}
+    (output / "disparity.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(f"wrote {len(written)} files below {output}")
+    return result
+
+
+if __name__ == "__main__":
+    main()

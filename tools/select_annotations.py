@@ -1,0 +1,230 @@
+#!/usr/bin/env python
+"""Choose which pictures to annotate: one nested list for several budgets.
+
+    tools/select_annotations.py --config-file depth/streets/mobilenetv2_small.yaml \
+        --datasets streets_small_clear_train --method diversity --budgets 25 50 100 \
+        --output selected.json MODEL.WEIGHTS model_final.pth
+    tools/select_annotations.py --config-file C.yaml --images folder --method both \
+        --start selected_25.json --teacher teacher/ --student student/ --budgets 50 ...
+
+The picture of the choice for a smaller budget is the beginning of the list. Methods:
+
+    diversity    farthest points of the features (--feature, averaged to --grid)
+    uncertainty  where two depth networks disagree (--teacher, --student: folders that
+                 tools/predict_depth.py wrote)
+    both         farthest points, distances raised by the uncertainty
+    entropy      where a segmentor, the model of the config, is unsure
+    random       the seeded permutation, of which the first also starts diversity
+
+Uncertainty, both and entropy begin with the first budget by the rule of their kind (random, or
+farthest points) and go on with the scores given; to train between cycles, select one budget at a
+time and hand the list of the last to --start. A contact sheet is written beside the JSON. An
+option with one value (--output, --seed) must stand between a list and KEY VALUE pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, DatasetMapper, build_detection_test_loader
+from detectron2.evaluation import inference_context
+from detectron2.modeling import build_model
+from PIL import Image
+from torch import Tensor, nn
+
+from drfpn_da.config import argument_parser, setup_cfg
+from drfpn_da.data import register_image_folder
+from drfpn_da.data.checked_mapper import CheckedMapper
+from drfpn_da.data.validate import check_registered
+from drfpn_da.engine import pool_grid_features
+from drfpn_da.functional import log_disparity_error, pairwise_distances, standardize_features
+from drfpn_da.labels import (
+    Selection,
+    check_budgets,
+    random_order,
+    select_by_score,
+    select_in_cycles,
+)
+from drfpn_da.labels.selection import PUBLISHED_WEIGHT
+from drfpn_da.visualization import contact_sheet, read_rgb, save_new, save_picture
+
+METHODS = ("diversity", "uncertainty", "both", "entropy", "random")
+# Where the published error is not counted: far away, and the car's own bonnet.
+FAR, BONNET = 0.07, 0.87
+# Longer side of a picture on the contact sheet.
+THUMBNAIL = 160
+
+
+def load_records(args: argparse.Namespace, cfg: CfgNode) -> list[dict[str, Any]]:
+    """Return the pool: pictures of data sets or of a folder, without labels."""
+    names = args.datasets or list(cfg.DATASETS.TRAIN)
+    if args.images:
+        names = [f"images of {os.path.abspath(args.images)}"]
+        register_image_folder(names[0], args.images)
+    if not names:
+        raise SystemExit(
+            "no pictures: give --datasets or --images, or a config with DATASETS.TRAIN"
+        )
+    for name in names:
+        check_registered(name)
+    kept = ("file_name", "height", "width", "image_id")
+    return [{k: r[k] for k in kept if k in r} for name in names for r in DatasetCatalog.get(name)]
+
+
+def load_model(cfg: CfgNode) -> nn.Module:
+    """Return the config's model with its weights, in evaluation mode."""
+    model = build_model(cfg).eval()
+    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    return model
+
+
+def build_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> Any:
+    """Return a loader of single pictures, read as for evaluation."""
+    return build_detection_test_loader(
+        records,
+        mapper=CheckedMapper(DatasetMapper(cfg, False)),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def depth_disagreement(records: list[dict], teacher: Path, student: Path) -> Tensor:
+    """Return (N,) uncertainties: the masked logarithmic error of two networks' disparities."""
+    indices = [json.loads((folder / "disparity.json").read_text()) for folder in (teacher, student)]
+    errors = []
+    for record in records:
+        maps = []
+        for folder, index in zip((teacher, student), indices):
+            if record["file_name"] not in index["files"]:
+                raise SystemExit(
+                    f"{folder}/disparity.json has no disparity of {record['file_name']}"
+                )
+            with Image.open(folder / index["files"][record["file_name"]]) as file:
+                stored = torch.from_numpy(np.asarray(file).astype(np.float32))
+            maps.append((stored / index["scale"])[None, None])
+        first, second = maps
+        low, high = first.amin(), first.amax()
+        first = (first - low) / (high - low).clamp(min=1e-6)
+        near = F.max_pool2d(first, 7, stride=1, padding=3) >= FAR
+        rows = torch.arange(first.shape[2]) <= BONNET * first.shape[2]
+        second = (second - second.amin()) / (second.amax() - second.amin()).clamp(min=1e-6)
+        errors.append(log_disparity_error(first, second, near & rows[:, None]))
+    return torch.cat(errors)
+
+
+def mean_entropy(model: nn.Module, loader: Any) -> Tensor:
+    """Return (N,) mean entropies of a segmentor's predictions, in nats."""
+    values = []
+    with inference_context(model), torch.no_grad():
+        for inputs in loader:
+            output = model(inputs)[0]
+            if "sem_seg" not in output:
+                raise SystemExit("--method entropy needs a model that predicts semantic labels")
+            logs = output["sem_seg"].float().log_softmax(0)
+            values.append(-(logs.exp() * logs).sum(0).mean().cpu())
+    return torch.stack(values)
+
+
+def select(args: argparse.Namespace, cfg: CfgNode, records: list[dict]) -> list[int]:
+    """Return the indices chosen by the method that was asked for."""
+    pool, start = len(records), list(resume(args, records))
+    if args.method == "random":
+        return random_order(pool, args.seed)[: args.budgets[-1]]
+    scores = None
+    if args.method in ("uncertainty", "both"):
+        if not (args.teacher and args.student):
+            raise SystemExit(f"--method {args.method} needs --teacher and --student")
+        scores = depth_disagreement(records, Path(args.teacher), Path(args.student))
+    if args.method == "entropy":
+        scores = mean_entropy(load_model(cfg), build_loader(cfg, records))
+    if args.method in ("uncertainty", "entropy"):
+        return select_by_score(pool, args.budgets, args.seed, lambda _: scores, start)
+    maps = pool_grid_features(
+        load_model(cfg), build_loader(cfg, records), args.feature, tuple(args.grid)
+    )
+    distances = pairwise_distances(standardize_features(maps))
+    return select_in_cycles(
+        distances,
+        args.budgets,
+        args.seed,
+        None if scores is None else (lambda _: scores),
+        PUBLISHED_WEIGHT if args.published else args.weight,
+        args.published,
+        start,
+    )
+
+
+def resume(args: argparse.Namespace, records: list[dict]) -> list[int]:
+    """Return the pool's indices of the pictures selected before."""
+    if not args.start:
+        return []
+    places = {record["file_name"]: index for index, record in enumerate(records)}
+    names = Selection.load(args.start).file_names
+    missing = [name for name in names if name not in places]
+    if missing:
+        raise SystemExit(f"{missing[0]} of {args.start} is not in the pool")
+    return [places[name] for name in names]
+
+
+def draw_sheet(files: list[str], limit: int) -> np.ndarray:
+    """Return a sheet of the first pictures, numbered in the order of their selection."""
+    pictures = []
+    for name in files[:limit]:
+        with Image.fromarray(read_rgb(name)) as picture:
+            picture.thumbnail((THUMBNAIL, THUMBNAIL))
+            pictures.append(np.asarray(picture))
+    return contact_sheet(pictures, [str(i) for i in range(1, len(pictures) + 1)], columns=8)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--datasets", nargs="+", metavar="SET", help="default: DATASETS.TRAIN")
+    parser.add_argument("--images", metavar="FOLDER", help="pictures below a folder instead")
+    parser.add_argument("--method", choices=METHODS, default="diversity")
+    parser.add_argument("--budgets", nargs="+", type=int, required=True, metavar="N")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--start", metavar="JSON", help="go on from an earlier selection")
+    parser.add_argument("--feature", default="res4", help="backbone output or module path")
+    parser.add_argument("--grid", nargs=2, type=int, default=[4, 8], metavar=("ROWS", "COLUMNS"))
+    parser.add_argument("--teacher", metavar="FOLDER", help="disparities of the first network")
+    parser.add_argument("--student", metavar="FOLDER", help="disparities of the second network")
+    parser.add_argument(
+        "--weight", type=float, default=1.0, help="median distances per median uncertainty"
+    )
+    parser.add_argument(
+        "--published", action="store_true", help=f"weight {PUBLISHED_WEIGHT:.0f}, absolute"
+    )
+    parser.add_argument("--sheet", type=int, default=64, help="pictures on the contact sheet")
+    parser.add_argument("--output", default="output/selected.json", metavar="JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Run the tool; return the selection and what was written."""
+    args = get_parser().parse_args(argv)
+    cfg = setup_cfg(args)
+    records = load_records(args, cfg)
+    try:
+        check_budgets(args.budgets, len(records))
+    except ValueError as error:
+        raise SystemExit(f"--budgets: {error}") from error
+    indices = select(args, cfg, records)
+    files = [records[i]["file_name"] for i in indices]
+    selection = Selection(args.method, args.seed, args.budgets, files, indices, len(records))
+    written = save_new(args.output, selection.save)
+    sheet = save_picture(draw_sheet(files, args.sheet), written.with_suffix(".png"))
+    print(f"{len(files)} of {len(records)} pictures selected; wrote {written} and {sheet}")
+    return {"selection": selection, "json": str(written), "picture": str(sheet)}
+
+
+if __name__ == "__main__":
+    main()
