@@ -16,6 +16,7 @@ from .label_free_scores import is_label_free, needs_second_opinion, selection_mo
 from .panoptic import PanopticQualityEvaluator
 from .pascal_voc import PascalVOCEvaluator
 from .predictions import predicted_kinds, register_predicted_kinds
+from .pseudo_label_quality import PseudoLabelQualityEvaluator
 from .sem_seg import MIoUEvaluator
 from .slender import SlenderCOCOEvaluator
 from .voc_of_coco import VOCOfCOCOEvaluator
@@ -29,6 +30,7 @@ __all__ = [
     "MIoUEvaluator",
     "PanopticQualityEvaluator",
     "PascalVOCEvaluator",
+    "PseudoLabelQualityEvaluator",
     "ScoreQuality",
     "SlenderCOCOEvaluator",
     "VOCOfCOCOEvaluator",

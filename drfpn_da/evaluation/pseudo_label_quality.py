@@ -1,0 +1,200 @@
+"""How good the detections are that would become pseudo-labels, where true labels exist.
+
+Training never sees labels of the target; this measures a teacher on a labelled set of that domain.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.structures import Boxes, BoxMode, Instances, pairwise_ioa, pairwise_iou
+from detectron2.utils import comm
+from torch import Tensor
+
+
+def match_to_truth(found: Instances, truth: Instances, iou: float = 0.5) -> Tensor:
+    """Return for each detection of a picture whether it is right.
+
+    From the highest score down, each takes the annotation of its class, free until then, that
+    overlaps it most; it is right if their IoU is at least ``iou``.
+
+    Args:
+        found: with ``pred_boxes``, ``pred_classes`` and ``scores``.
+        truth: with ``gt_boxes`` and ``gt_classes``.
+        iou: in (0, 1].
+
+    Returns:
+        (R,) bool.
+    """
+    right = torch.zeros(len(found), dtype=torch.bool)
+    overlaps = pairwise_iou(found.pred_boxes, truth.gt_boxes)
+    same = found.pred_classes[:, None] == truth.gt_classes[None]
+    overlaps = torch.where(same, overlaps, torch.zeros_like(overlaps))
+    if not len(truth):
+        return right
+    for row in found.scores.argsort(descending=True, stable=True).tolist():
+        best = int(overlaps[row].argmax())
+        if overlaps[row, best] >= iou:
+            right[row] = True
+            overlaps[:, best] = 0
+    return right
+
+
+def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 10) -> float:
+    """Return the mean over detections of |accuracy - mean score| of their bin of scores.
+
+    Guo et al. (arXiv 1706.04599, equation 3), bins of equal width over [0, 1], open below.
+
+    Args:
+        scores: (R,), in [0, 1].
+        right: (R,) bool.
+        bins: number of bins.
+
+    Returns:
+        In [0, 1]; NaN without detections.
+
+    Raises:
+        ValueError: a score out of range.
+    """
+    if not len(scores):
+        return float("nan")
+    if scores.min() < 0 or scores.max() > 1:
+        raise ValueError(f"scores lie in [{scores.min():g}, {scores.max():g}], not in [0, 1]")
+    # In single precision, in which 0.2 * 10 is 2.
+    index = ((scores.float() * bins).ceil().long() - 1).clamp(min=0)
+    gaps = torch.zeros(bins, dtype=torch.float64)
+    gaps.index_add_(0, index, right.double() - scores.double())
+    return float(gaps.abs().sum() / len(scores))
+
+
+def class_divergence(true: Tensor, pseudo: Tensor) -> float:
+    """Return KL(true || pseudo) of class frequencies, in nats; 0 where they are equal.
+
+    Args:
+        true: (K,) counts of annotations.
+        pseudo: (K,) counts of pseudo-labels. One is added to all counts: classes without any have
+            a small frequency, not none.
+    """
+    p, q = ((counts.double() + 1) / (counts.sum() + len(counts)) for counts in (true, pseudo))
+    return float((p * (p / q).log()).sum())
+
+
+class PseudoLabelQualityEvaluator(DatasetEvaluator):
+    """Precision, recall, calibration and class frequencies of detections above thresholds.
+
+    Results under ``"pseudo_label"``: ``precision``, ``recall`` and ``calibration_error`` in
+    percent, ``class_divergence`` in nats, ``boxes_per_picture``; and ``precision-<class>`` and
+    ``recall-<class>``. The calibration error is that of all detections, the others are of those
+    above the thresholds. Detections that lie on a crowd by half or more, and the crowds, count
+    neither way. What has no denominator is NaN.
+
+    Args:
+        dataset_name: registered, with boxes and ``thing_classes``.
+        thresholds: of the scores; one number, or one for each class.
+        iou: from which a detection is right.
+        distributed: gather the results of all processes.
+
+    Raises:
+        ValueError: thresholds out of [0, 1], or not one for each class.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        thresholds: float | Sequence[float] = 0.8,
+        iou: float = 0.5,
+        distributed: bool = True,
+    ) -> None:
+        self._names = list(MetadataCatalog.get(dataset_name).thing_classes)
+        given = [thresholds] if isinstance(thresholds, (int, float)) else list(thresholds)
+        given = given * len(self._names) if isinstance(thresholds, (int, float)) else given
+        if len(given) != len(self._names) or not all(0 <= t <= 1 for t in given):
+            raise ValueError(
+                f"thresholds are {thresholds}; write one number in [0, 1], or one for each of the "
+                f"{len(self._names)} classes of '{dataset_name}'"
+            )
+        self._thresholds = torch.tensor(given, dtype=torch.float32)
+        self._iou = iou
+        self._distributed = distributed
+        self._records = {
+            record["image_id"]: record["annotations"] for record in DatasetCatalog.get(dataset_name)
+        }
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all pictures."""
+        # Of each detection: score, class, is right, is above the threshold.
+        self._detections: list[Tensor] = []
+        self._true = torch.zeros(len(self._names))
+        self._pictures = 0
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Take pictures with ``image_id`` and what was found in them, ``instances``."""
+        for given, output in zip(inputs, outputs):
+            found = output["instances"].to("cpu")
+            truth, crowds = self._truth(given["image_id"], found.image_size)
+            if len(crowds):
+                # Share of each detection that lies on a crowd.
+                on_crowd = pairwise_ioa(crowds, found.pred_boxes).max(dim=0).values >= 0.5
+                found = found[~on_crowd]
+            sure = found.scores.float() >= self._thresholds[found.pred_classes]
+            # Matched separately: a detection below the threshold must not take an annotation.
+            right = match_to_truth(found, truth, self._iou)
+            right[sure] = match_to_truth(found[sure], truth, self._iou)
+            columns = (found.scores, found.pred_classes, right, sure)
+            self._detections.append(torch.stack([c.float() for c in columns], dim=1))
+            self._true += torch.bincount(truth.gt_classes, minlength=len(self._names))
+            self._pictures += 1
+
+    def _truth(self, image_id: Any, size: tuple[int, int]) -> tuple[Instances, Boxes]:
+        boxes, classes, crowds = [], [], []
+        for annotation in self._records[image_id]:
+            box = BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS)
+            if annotation.get("iscrowd", 0):
+                crowds.append(box)
+            else:
+                boxes.append(box)
+                classes.append(annotation["category_id"])
+        truth = Instances(
+            size,
+            gt_boxes=Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)),
+            gt_classes=torch.tensor(classes, dtype=torch.long),
+        )
+        return truth, Boxes(torch.tensor(crowds, dtype=torch.float32).reshape(-1, 4))
+
+    def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
+        """Return ``{"pseudo_label": {metric: value}}`` on the main process, None on others."""
+        parts = [(self._detections, self._true, self._pictures)]
+        if self._distributed:
+            parts = comm.gather(parts[0])
+            if not comm.is_main_process():
+                return None
+        found = list(itertools.chain.from_iterable(part[0] for part in parts))
+        true = torch.stack([part[1] for part in parts]).sum(dim=0)
+        pictures = sum(part[2] for part in parts)
+        table = torch.cat([*found, torch.zeros(0, 4)])
+        scores, _, right, sure = table.unbind(dim=1)
+        above = table[sure.bool()]
+        pseudo = torch.bincount(above[:, 1].long(), minlength=len(self._names)).float()
+        hits = torch.zeros(len(self._names)).index_add_(0, above[:, 1].long(), above[:, 2])
+        result = {
+            "precision": _percent(hits.sum(), pseudo.sum()),
+            "recall": _percent(hits.sum(), true.sum()),
+            "calibration_error": 100 * expected_calibration_error(scores, right.bool()),
+            "class_divergence": class_divergence(true, pseudo),
+            "boxes_per_picture": float(pseudo.sum()) / max(pictures, 1),
+        }
+        for k, name in enumerate(self._names):
+            result[f"precision-{name}"] = _percent(hits[k], pseudo[k])
+            result[f"recall-{name}"] = _percent(hits[k], true[k])
+        return OrderedDict(pseudo_label=result)
+
+
+def _percent(part: Tensor, whole: Tensor) -> float:
+    return 100 * float(part) / float(whole) if whole else float("nan")
