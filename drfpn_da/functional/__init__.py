@@ -2,6 +2,7 @@
 
 from .adaptation import box_offsets, scale_gradient
 from .berhu import berhu_loss, log_disparity_error
+from .confidence import CONFIDENCE_RULES, confidence_weights
 from .conv import conv3x3_to_few
 from .depth_metrics import DEPTH_METRICS, depth_errors, median_scale
 from .domain import (
@@ -23,6 +24,14 @@ from .importance import (
     relabel_by_margin,
     split_by_importance,
 )
+from .mix_masks import (
+    class_masks,
+    cut_masks,
+    depth_masks,
+    next_in_cycle,
+    normalize_disparity,
+)
+from .mixing import confine_masks, mix_with_next
 from .monodepth import (
     edge_aware_smoothness,
     feature_distance,
@@ -47,6 +56,7 @@ from .slenderness import (
     slenderness_from_polygons,
     slenderness_from_rotated_boxes,
 )
+from .soft_target import pixel_cross_entropy
 from .upsample import add_upsampled
 from .warp import build_sampling_grid, offset_warp
 
@@ -88,6 +98,16 @@ __all__ = [
     "farthest_points",
     "pairwise_distances",
     "standardize_features",
+    "CONFIDENCE_RULES",
+    "confidence_weights",
+    "class_masks",
+    "cut_masks",
+    "depth_masks",
+    "next_in_cycle",
+    "normalize_disparity",
+    "confine_masks",
+    "mix_with_next",
+    "pixel_cross_entropy",
     "edge_aware_smoothness",
     "feature_distance",
     "minimum_reprojection",
