@@ -61,7 +61,7 @@ class RelabelPolicy:
         ValueError: an impossible threshold; names the key.
     """
 
-    margin: float = 0.4
+    margin: float = 0.5
     min_votes: int = 1
     min_agree: float = 0.6
     patience: int = 2

@@ -47,10 +47,11 @@ def add_keys(_C: CN) -> None:
     _C.SCN_RELABEL.START_EPOCH = -1
     # As START_EPOCH.
     _C.SCN_RELABEL.STOP_EPOCH = -1
-    # First and last share of SOLVER.MAX_ITER: after warm-up, before labels are memorised.
-    _C.SCN_RELABEL.START_FRACTION = 0.2
+    # First and last share of SOLVER.MAX_ITER: not before the detector tells rare classes from
+    # frequent ones, which swallow them early in training.
+    _C.SCN_RELABEL.START_FRACTION = 0.5
     # As START_FRACTION.
-    _C.SCN_RELABEL.STOP_FRACTION = 0.8
+    _C.SCN_RELABEL.STOP_FRACTION = 0.9
     # Length of a window of votes; a decision is taken at its end.
     _C.SCN_RELABEL.PERIOD_EPOCHS = 1
     # Probabilities of the votes: of "raw" logits or of those "scaled" by importance (published).
@@ -62,8 +63,8 @@ def add_keys(_C: CN) -> None:
     # What "low" ranks by: importance ("alpha"), probability of the label ("p_gt") or "margin".
     _C.SCN_RELABEL.RANK_BY = "alpha"
     # The best class must exceed the label's probability by more than this (delta 2;
-    # the paper's 0.2 is for a classifier that has been trained for long).
-    _C.SCN_RELABEL.MARGIN_2 = 0.4
+    # the paper has 0.2, for probabilities flattened by importance).
+    _C.SCN_RELABEL.MARGIN_2 = 0.5
     # Fewer votes in a window decide nothing. In a window of one epoch an annotation often has one
     # vote only, of its own box, which is among the proposals.
     _C.SCN_RELABEL.MIN_VOTES = 1
