@@ -1,0 +1,79 @@
+"""Training of depth from video: the right samples, Adam, exact resume."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from drfpn_da import model_zoo
+from drfpn_da.engine import Trainer
+from drfpn_da.engine.optimizer import build_optimizer
+from tests.training import assert_equal_states, losses
+
+SMALL = [
+    *("MODEL.DEVICE", "cpu"),
+    *("MODEL.DEPTH.CHANNELS", [4, 6, 8]),
+    *("MODEL.DEPTH.SCALES", 2),
+    *("MODEL.DEPTH.POSE.CHANNELS", [4, 8]),
+    *("MODEL.DEPTH.FEATURE_DISTANCE_WEIGHT", 0.01),
+    *("INPUT.MIN_SIZE_TRAIN", (32,)),
+    *("INPUT.MAX_SIZE_TRAIN", 64),
+    *("SOLVER.MAX_ITER", 4),
+    *("SOLVER.STEPS", (3,)),
+    *("SOLVER.CHECKPOINT_PERIOD", 2),
+    *("DATALOADER.NUM_WORKERS", 0),
+    *("DATASETS.TEST", ()),
+    *("SEED", 5),
+]
+
+
+def make_config(*options):
+    cfg = model_zoo.get_config("depth/streets/mobilenetv2_mini.yaml")
+    cfg.defrost()
+    cfg.merge_from_list([*SMALL, *options])
+    return cfg
+
+
+def build(folder):
+    return Trainer(make_config("OUTPUT_DIR", str(folder)))
+
+
+def test_training_resumes_exactly(tmp_path):
+    straight = build(tmp_path / "straight")
+    assert isinstance(straight.optimizer, torch.optim.Adam)
+    straight.train()
+    stopped = build(tmp_path / "stopped")
+    stopped.max_iter = 2
+    stopped.train()
+    torch.rand(7)
+    resumed = build(tmp_path / "stopped")
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 2
+    resumed.train()
+    assert int(resumed.model.steps) == 4
+    assert_equal_states(straight.model.state_dict(), resumed.model.state_dict())
+    assert_equal_states(straight.optimizer.state_dict(), resumed.optimizer.state_dict())
+    for name, values in losses(straight).items():
+        later = {at: value for at, value in values.items() if at >= 2}
+        assert losses(resumed)[name] == later, name
+
+
+def test_mixed_precision_trains(tmp_path):
+    trainer = Trainer(
+        make_config(
+            *("OUTPUT_DIR", str(tmp_path)),
+            *("SOLVER.MAX_ITER", 1),
+            *("SOLVER.STEPS", ()),
+            *("SOLVER.AMP.ENABLED", True),
+        )
+    )
+    trainer.train()
+    assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
+
+
+def test_optimiser_by_name():
+    model = torch.nn.Linear(2, 2)
+    stock = build_optimizer(make_config("SOLVER.OPTIMIZER", "SGD"), model)
+    assert isinstance(stock, torch.optim.SGD)
+    with pytest.raises(ValueError, match="'Lion'; write 'SGD' or 'Adam'"):
+        build_optimizer(make_config("SOLVER.OPTIMIZER", "Lion"), model)
