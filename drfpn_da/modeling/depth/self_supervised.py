@@ -11,7 +11,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
-from detectron2.utils.events import get_event_storage, has_event_storage
+from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ...functional import (
@@ -204,8 +204,7 @@ class SelfSupervisedDepth(nn.Module):
                     held = self.reference.detector(images.tensor)[self._coarsest]
                 distance = feature_distance(features[self._coarsest].float(), held.float())
                 losses["depth/loss_feature_distance"] = self.feature_distance_weight * distance
-        if has_event_storage():
-            get_event_storage().put_scalar("depth/moving_pixels", float(mean["moving"]))
+        get_event_storage().put_scalar("depth/moving_pixels", float(mean["moving"]))
         return losses
 
     def _view_losses(
