@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -44,6 +44,9 @@ class RelabelPolicy:
 
     Attributes:
         margin: in [0, 1), must be exceeded (the paper's delta 2).
+        prior_power: in [0, 1]; probabilities are divided by the classes' frequencies among the
+            given labels to this power, and sum to 1 again (logit adjustment, arXiv 2007.07314): a
+            detector in training prefers frequent classes. 0: as they are.
         min_votes: votes needed in a window.
         min_agree: share of the votes that must be for the new class.
         patience: windows in a row with the same new class.
@@ -61,7 +64,8 @@ class RelabelPolicy:
         ValueError: an impossible threshold; names the key.
     """
 
-    margin: float = 0.5
+    margin: float = 0.6
+    prior_power: float = 1.0
     min_votes: int = 1
     min_agree: float = 0.6
     patience: int = 2
@@ -76,6 +80,7 @@ class RelabelPolicy:
 
     def __post_init__(self) -> None:
         _check("MARGIN_2", self.margin, 0 <= self.margin < 1, "a difference of probabilities")
+        _check("PRIOR_POWER", self.prior_power, 0 <= self.prior_power <= 1, "a power in [0, 1]")
         _check("MIN_VOTES", self.min_votes, self.min_votes >= 1, "a whole number from 1 on")
         _check("MIN_AGREE", self.min_agree, 0 <= self.min_agree <= 1, "a share in [0, 1]")
         _check("PATIENCE", self.patience, self.patience >= 1, "a whole number from 1 on")
@@ -102,6 +107,7 @@ class RelabelPolicy:
             locked: (N,) annotations that must not change (crowds, those reviewed).
             streaks: as returned after the last window. An annotation without votes keeps its own.
         """
+        tally = replace(tally, probabilities=self._adjust(tally.probabilities, given))
         current = labels[tally.index]
         rows = np.arange(len(tally.index))
         target = tally.probabilities.argmax(axis=1)
@@ -139,6 +145,15 @@ class RelabelPolicy:
         for decision in kept:
             new_streaks.pop(decision.index)
         return kept, new_streaks
+
+    def _adjust(self, probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
+        """Return (M, K) probabilities as if all classes were equally frequent."""
+        counts = np.bincount(given, minlength=probabilities.shape[1])
+        # A class that nobody labelled has no frequency, and gains nothing.
+        factor = np.where(counts > 0, np.maximum(counts, 1.0) ** -self.prior_power, 0.0)
+        adjusted = probabilities * (factor if self.prior_power else 1.0)
+        total = adjusted.sum(axis=1, keepdims=True)
+        return np.divide(adjusted, total, out=probabilities.copy(), where=total > 0)
 
     def _allowed(self, current: np.ndarray, target: np.ndarray) -> np.ndarray:
         allowed = np.ones(len(current), dtype=bool)

@@ -20,6 +20,7 @@ EAGER = {
     "START_FRACTION": 0.0,
     "STOP_FRACTION": 1.0,
     "MARGIN_2": 0.0,
+    "PRIOR_POWER": 0.0,
     "MIN_VOTES": 1,
     "MIN_AGREE": 0.0,
     "MIN_IOU": 0.5,

@@ -13,6 +13,7 @@ from drfpn_da.labels import RelabelPolicy, Tally, VoteAccumulator, merge_votes, 
 
 K = 4
 LOOSE = {
+    "prior_power": 0.0,
     "min_votes": 1,
     "min_agree": 0.0,
     "patience": 1,
@@ -134,6 +135,24 @@ def test_margin_must_be_exceeded():
     assert changes(found) == {1: 1}
 
 
+def test_frequent_classes_must_be_surer():
+    """Of labels 0, 1, 2 in proportions 6 : 3 : 1, with nobody of class 3."""
+    labels = [0] * 6 + [1] * 3 + [2]
+    one = [0.45, 0.1, 0.25, 0.2]
+    tally = make_tally([one] * 10)
+    policy = RelabelPolicy(**{**LOOSE, "margin": 0.3, "prior_power": 1.0})
+    found, _ = decide(policy, tally, labels)
+    # Divided by 6, 3, 1 and without class 3: 0.075, 0.0333, 0.25; class 2 is the best by far.
+    # Each class keeps its last label.
+    assert changes(found) == dict.fromkeys([0, 1, 2, 3, 4, 6, 7], 2)
+    total = 0.45 / 6 + 0.1 / 3 + 0.25
+    assert found[0].p_new == pytest.approx(0.25 / total)
+    assert {round(d.p_old, 12) for d in found} == {
+        round(p / total, 12) for p in (0.45 / 6, 0.1 / 3)
+    }
+    assert not decide(RelabelPolicy(**{**LOOSE, "margin": 0.36}), tally, labels)[0]
+
+
 def test_votes_and_agreement_are_needed():
     tally = make_tally([[0.1, 0.9], [0.1, 0.9], [0.1, 0.9], [0.9, 0.1]])
     tally.count[0] = 7
@@ -230,6 +249,7 @@ def test_low_group_by_each_ranking(rank_by):
     ("options", "key"),
     [
         ({"margin": 1.0}, "MARGIN_2"),
+        ({"prior_power": 2.0}, "PRIOR_POWER"),
         ({"min_votes": 0}, "MIN_VOTES"),
         ({"min_agree": 1.5}, "MIN_AGREE"),
         ({"patience": 0}, "PATIENCE"),

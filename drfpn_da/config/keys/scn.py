@@ -62,9 +62,12 @@ def add_keys(_C: CN) -> None:
     _C.SCN_RELABEL.SCOPE = "all"
     # What "low" ranks by: importance ("alpha"), probability of the label ("p_gt") or "margin".
     _C.SCN_RELABEL.RANK_BY = "alpha"
-    # The best class must exceed the label's probability by more than this (delta 2;
-    # the paper has 0.2, for probabilities flattened by importance).
-    _C.SCN_RELABEL.MARGIN_2 = 0.5
+    # Probabilities are divided by the frequencies of the labels to this power before they are
+    # compared, since a detector in training prefers frequent classes. 0: not (published).
+    _C.SCN_RELABEL.PRIOR_POWER = 1.0
+    # The best class must exceed the label's probability by more than this (delta 2; the paper has
+    # 0.2, for probabilities flattened by importance).
+    _C.SCN_RELABEL.MARGIN_2 = 0.6
     # Fewer votes in a window decide nothing. In a window of one epoch an annotation often has one
     # vote only, of its own box, which is among the proposals.
     _C.SCN_RELABEL.MIN_VOTES = 1
