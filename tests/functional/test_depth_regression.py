@@ -43,7 +43,7 @@ def test_berhu_of_a_perfect_prediction_is_zero_with_zero_gradient():
     prediction = torch.rand(1, 1, 3, 3, requires_grad=True)
     loss = berhu_loss(prediction, prediction.detach().clone())
     loss.backward()
-    assert float(loss) == 0 and prediction.grad.isfinite().all()
+    assert float(loss.detach()) == 0 and prediction.grad.isfinite().all()
 
 
 def test_log_error_against_a_loop():
