@@ -28,6 +28,7 @@ from .checked_mapper import CheckedMapper, Mapper
 from .indexed import IndexedMapper, load_indexed_from_config
 from .seeding import Stream, derive_seed, seeded
 from .slender_sampler import SLENDERNESS_SAMPLER, sampler_from_config
+from .subset import labelled_records
 from .views import ViewMapper, build_views
 
 logger = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ def _from_config(
     if "SCN_RELABEL" in cfg and cfg.SCN_RELABEL.ENABLED:
         dataset = load_indexed_from_config(cfg)[0] if dataset is None else dataset
         mapper = mapper or IndexedMapper(cfg, True)
+    dataset = labelled_records(cfg) if dataset is None else dataset
     # detectron2 builds most samplers without a seed; they draw one from numpy's generator.
     balanced = sampler is None and cfg.DATALOADER.SAMPLER_TRAIN == SLENDERNESS_SAMPLER
     if balanced:  # detectron2 knows only its own samplers by name

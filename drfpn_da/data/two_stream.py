@@ -16,10 +16,11 @@ from detectron2.data import DatasetCatalog, DatasetMapper
 from detectron2.utils import comm
 
 from .checked_mapper import Mapper, SkipUnreadable
+from .disparity import DISPARITY_FIELDS, DisparityMapper
 from .loader import TrainLoader, build_train_loader, check_batch_size
 from .seeding import Stream, derive_seed
 from .target_mapper import TargetMapper, picture_only
-from .validate import ADAPTIVE, check_registered, require_target
+from .validate import adapts, check_registered, require_target
 from .views import View, ViewMapper, build_views
 
 
@@ -82,9 +83,14 @@ def get_target_dicts(names: str | Sequence[str], keep: Sequence[str] = ()) -> An
 
 def _target_from_config(cfg: CfgNode, mapper: Mapper | None = None) -> dict[str, Any]:
     require_target(cfg)
+    mapper = mapper or DatasetMapper(cfg, True)
+    keep: tuple[str, ...] = ()
+    if cfg.INPUT.DISPARITY.ENABLED:
+        mapper, keep = DisparityMapper(mapper, cfg.INPUT.DISPARITY.ROOT), DISPARITY_FIELDS
     return {
-        "dataset": get_target_dicts(cfg.DATASETS.TARGET),
-        "mapper": mapper or DatasetMapper(cfg, True),
+        "dataset": get_target_dicts(cfg.DATASETS.TARGET, keep),
+        "mapper": mapper,
+        "keep": keep,
         "total_batch_size": cfg.SOLVER.TARGET_IMS_PER_BATCH or cfg.SOLVER.IMS_PER_BATCH,
         "views": build_views(cfg, cfg.INPUT.TARGET_VIEWS, "INPUT.TARGET_VIEWS"),
         "skip_unreadable": cfg.INPUT.SKIP_UNREADABLE_TARGET,
@@ -143,6 +149,7 @@ def _from_config(cfg: CfgNode) -> dict[str, Any]:
         cfg = cfg.clone()
         cfg.defrost()
         cfg.DATASETS.TRAIN = cfg.DATASETS.TARGET
+        cfg.DATASETS.LABELLED.COUNT, cfg.DATASETS.LABELLED.FILE = 0, ""
         return {"source": build_train_loader(cfg), "target": None}
     return {"source": build_train_loader(cfg), "target": build_target_loader(cfg)}
 
@@ -171,7 +178,6 @@ def build_two_stream_loader(source: TrainLoader, target: TrainLoader | None = No
 
 def build_adaptation_loader(cfg: CfgNode) -> Any:
     """Return the loader that a config asks for: of two streams if its model adapts, else of one."""
-    adapts = cfg.MODEL.META_ARCHITECTURE in ADAPTIVE
-    if adapts and (cfg.MODEL.ADAPT.OBJECTIVES or cfg.MODEL.ADAPT.BASELINE):
+    if adapts(cfg) or cfg.MODEL.ADAPT.BASELINE == "source_only":
         return build_two_stream_loader(cfg)
     return build_train_loader(cfg)

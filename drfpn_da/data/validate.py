@@ -22,8 +22,9 @@ CLASS_KEYS = {
     "RetinaNet": [("MODEL.RETINANET.NUM_CLASSES", "thing_classes")],
     "FCOS": [("MODEL.FCOS.NUM_CLASSES", "thing_classes")],
 }
-#: Meta-architectures that train on two domains, around the detector of MODEL.ADAPT.DETECTOR.
-ADAPTIVE = ("AdaptiveModel",)
+#: Meta-architectures that train on two domains -> the detector inside; None: the one of
+#: MODEL.ADAPT.DETECTOR, which adapts with the objectives of MODEL.ADAPT.OBJECTIVES only.
+ADAPTIVE = {"AdaptiveModel": None, "DepthMixSegmentor": "SemanticSegmentor"}
 
 
 def validate_datasets(cfg: CfgNode) -> None:
@@ -41,7 +42,7 @@ def validate_datasets(cfg: CfgNode) -> None:
     """
     keys = CLASS_KEYS.get(_detector(cfg), [])
     splits = ["TRAIN", "TEST"]
-    if cfg.DATASETS.TRAIN and _adapts(cfg):
+    if cfg.DATASETS.TRAIN and adapts(cfg):
         _check_target(cfg)
         if cfg.MODEL.ADAPT.BASELINE == "oracle":
             splits.append("TARGET")
@@ -79,15 +80,16 @@ def require_target(cfg: CfgNode) -> None:
 
 def _detector(cfg: CfgNode) -> str:
     name: str = cfg.MODEL.META_ARCHITECTURE
-    return cfg.MODEL.ADAPT.DETECTOR if name in ADAPTIVE else name
+    return (ADAPTIVE[name] or cfg.MODEL.ADAPT.DETECTOR) if name in ADAPTIVE else name
 
 
-def _adapts(cfg: CfgNode) -> bool:
+def adapts(cfg: CfgNode) -> bool:
     """Whether training reads the target data sets."""
     node = cfg.MODEL.ADAPT
-    if cfg.MODEL.META_ARCHITECTURE not in ADAPTIVE or node.BASELINE == "source_only":
+    name = cfg.MODEL.META_ARCHITECTURE
+    if name not in ADAPTIVE or node.BASELINE == "source_only":
         return False
-    return bool(node.OBJECTIVES) or node.BASELINE == "oracle"
+    return bool(node.OBJECTIVES or ADAPTIVE[name]) or node.BASELINE == "oracle"
 
 
 def _check_target(cfg: CfgNode) -> None:

@@ -90,7 +90,7 @@ def _depth(cfg: CfgNode) -> frozenset[str]:
     return frozenset({"depth"})
 
 
-@register_predicted_kinds("SemanticSegmentor")
+@register_predicted_kinds("SemanticSegmentor", "DepthMixSegmentor")
 def _sem_seg(cfg: CfgNode) -> frozenset[str]:
     return frozenset({"sem_seg"})
 

@@ -89,6 +89,14 @@ class Objective(nn.Module):
         """
         return None
 
+    def target_losses(self, detector: nn.Module, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Run the student on what :meth:`label_target` returned, within the recorded target pass.
+
+        Returns:
+            ``step.target.losses``; here the detector's own losses.
+        """
+        return dict(detector(inputs))
+
     def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
         """Return named losses, all parameters of this objective taking part in them."""
         raise NotImplementedError

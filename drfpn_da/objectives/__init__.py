@@ -1,6 +1,7 @@
 """Objectives: losses beside a plain detector. Importing this registers them."""
 
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
+from .depth_mix import DepthMix
 from .pseudo_label import PseudoLabel
 from .strong_weak import AlignmentTap, StrongWeakAlignment
 
@@ -8,6 +9,7 @@ __all__ = [
     "OBJECTIVE_REGISTRY",
     "AdaptationStep",
     "AlignmentTap",
+    "DepthMix",
     "DomainPass",
     "Objective",
     "PseudoLabel",

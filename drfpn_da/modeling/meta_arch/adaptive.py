@@ -205,13 +205,16 @@ class AdaptiveModel(nn.Module):
         return losses
 
     def _target_pass(self, step: AdaptationStep, active: Sequence[Objective]) -> DomainPass:
-        labelled = [x for x in (objective.label_target(step) for objective in active) if x]
+        labels = [(objective, objective.label_target(step)) for objective in active]
+        labelled = [(objective, inputs) for objective, inputs in labels if inputs]
         if len(labelled) > 1:
             raise ValueError("MODEL.ADAPT.OBJECTIVES: more than one objective labels the target")
-        inputs = list(labelled[0]) if labelled else step.target_inputs
         if labelled:
+            labeller, inputs = labelled[0][0], list(labelled[0][1])
             with self._taps.record(picture_sizes(inputs)) as features:
-                return DomainPass(inputs, features, dict(self.detector(inputs)))
+                losses = labeller.target_losses(self.detector, inputs)
+            return DomainPass(inputs, features, losses)
+        inputs = step.target_inputs
         backbone: Any = self.detector.backbone
         run = partial(backbone, preprocess(self.detector, inputs).tensor)
         return DomainPass(inputs, self._taps.collect(run, picture_sizes(inputs)))

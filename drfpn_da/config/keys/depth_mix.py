@@ -1,0 +1,65 @@
+"""Keys of the objective DepthMix, of disparity files and of labelled subsets."""
+
+from detectron2.config import CfgNode as CN
+
+
+def add_keys(_C: CN) -> None:
+    """Add the keys to a tree that has detectron2's top nodes."""
+    # ---------------------------------------------------------------------------- #
+    # DepthMix: a mean teacher labels pictures, pairs of which are mixed by depth, and the student
+    # learns the mix. Read when MODEL.ADAPT.OBJECTIVES has "DepthMix", or MODEL.META_ARCHITECTURE is
+    # "DepthMixSegmentor". Published: MODEL.TEACHER.DECAY 0.99 and the values here.
+    # ---------------------------------------------------------------------------- #
+    _C.MODEL.DEPTH_MIX = CN()
+    # Weight of the loss.
+    _C.MODEL.DEPTH_MIX.WEIGHT = 1.0
+    # No mixing before this iteration. Set MODEL.TEACHER.START_ITER to the same.
+    _C.MODEL.DEPTH_MIX.START_ITER = 0
+    # What stays of a picture: "depth" (DepthMix: what is nearer), "class" (ClassMix: half of the
+    # classes), "cut" (CutMix: all but a rectangle) or "none" (all: a mean teacher without mixing).
+    _C.MODEL.DEPTH_MIX.MASK = "depth"
+    # "normalized_disparity": each picture's disparity is stretched to [0, 1] before the comparison;
+    # "disparity": compared as stored, for one unit in all pictures. MARGIN is in that unit.
+    _C.MODEL.DEPTH_MIX.COMPARE = "normalized_disparity"
+    # By so much a pixel may be farther away than the other picture's and stay nevertheless.
+    _C.MODEL.DEPTH_MIX.MARGIN = 0.03
+    # Pixels of smaller disparity never stay.
+    _C.MODEL.DEPTH_MIX.THRESHOLD = 0.0
+    # Weights of pixels: "batch_share" (the share of confident pixels of the batch, for all),
+    # "per_pixel" (1 for confident pixels, 0 for others) or "off" (1).
+    _C.MODEL.DEPTH_MIX.CONFIDENCE_RULE = "batch_share"
+    # Pixels with at least this largest class probability are confident.
+    _C.MODEL.DEPTH_MIX.CONFIDENCE = 0.968
+    # "hard": learn the teacher's most probable class; "soft": its probabilities.
+    _C.MODEL.DEPTH_MIX.TARGET = "hard"
+    # Mean of the loss over "all" pixels of the pictures (published) or the "weighted" ones, whose
+    # weight is not 0.
+    _C.MODEL.DEPTH_MIX.DENOMINATOR = "all"
+
+    # Change of colours and sharpness of mixed pictures, each one by itself; labels never change.
+    _C.MODEL.DEPTH_MIX.STRONG = CN()
+    # Largest relative change of brightness, contrast and saturation, and of hue in parts of the
+    # circle.
+    _C.MODEL.DEPTH_MIX.STRONG.COLOR_JITTER = [0.25, 0.25, 0.25, 0.25]
+    # Probability of the colour jitter.
+    _C.MODEL.DEPTH_MIX.STRONG.COLOR_JITTER_PROB = 0.8
+    # Range of the Gaussian blur's standard deviation in pixels.
+    _C.MODEL.DEPTH_MIX.STRONG.BLUR_SIGMA = [0.15, 1.15]
+    # Probability of the blur.
+    _C.MODEL.DEPTH_MIX.STRONG.BLUR_PROB = 0.5
+
+    # Read a disparity file for each target picture: the record's "disparity_file_name", or a PNG or
+    # NPY of the picture's name below ROOT. MASK "depth" needs it.
+    _C.INPUT.DISPARITY = CN()
+    _C.INPUT.DISPARITY.ENABLED = False
+    # Folder of disparity files, as tools/predict_depth.py writes it; "": the records' own files.
+    _C.INPUT.DISPARITY.ROOT = ""
+
+    # Use the labels of some records of DATASETS.TRAIN only: COUNT of them (0: all), the first of a
+    # permutation by SEED, so that larger subsets contain smaller ones;
+    _C.DATASETS.LABELLED = CN()
+    _C.DATASETS.LABELLED.COUNT = 0
+    _C.DATASETS.LABELLED.SEED = 0
+    # or those whose pictures are named in a file: lines of text, or what
+    # tools/select_annotations.py writes, of which COUNT says how many (0: all).
+    _C.DATASETS.LABELLED.FILE = ""

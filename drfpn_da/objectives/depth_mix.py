@@ -1,0 +1,298 @@
+"""DepthMix: pictures mixed by depth, labelled by a mean teacher (arXiv 2012.10782, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode, configurable
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from ..functional import (
+    CONFIDENCE_RULES,
+    class_masks,
+    confidence_weights,
+    confine_masks,
+    cut_masks,
+    depth_masks,
+    mix_with_next,
+    normalize_disparity,
+    pixel_cross_entropy,
+)
+from ..layers.photometric import PhotometricAugmentation
+from ..modeling.feature_taps import FeatureTaps
+from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
+from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
+from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
+
+MASKS = ("depth", "class", "cut", "none")
+COMPARE = ("normalized_disparity", "disparity")
+TARGETS = ("hard", "soft")
+DENOMINATORS = ("all", "weighted")
+# Fields of a target picture that its mix keeps; nothing that could be a label.
+_KEPT = ("file_name", "image_id", "height", "width", "domain")
+
+
+@dataclass
+class Mix:
+    """A mixed batch; picture ``i`` at the top left of a canvas as large as the largest.
+
+    Attributes:
+        inputs: data set dicts of the mixed pictures, strongly augmented, each of the size of
+            picture ``i``.
+        pictures: (N, 3, H, W) uint8, before mixing.
+        mixed: (N, 3, H, W) uint8, before strong augmentation.
+        masks: (N, H, W) bool, True where picture ``i`` is shown.
+        inside: (N, H, W) bool, pixels that belong to picture ``i``.
+        labels: (N, H, W) class ids of the mix.
+        confidence: (N, H, W) of the labels.
+        weights: (N, H, W), 0 outside.
+        target: what is learnt: ``labels``, or (N, C, H, W) probabilities.
+        disparity: (N, H, W) as compared, or None.
+    """
+
+    inputs: list[dict[str, Any]]
+    pictures: Tensor
+    mixed: Tensor
+    masks: Tensor
+    inside: Tensor
+    labels: Tensor
+    confidence: Tensor
+    weights: Tensor
+    target: Tensor
+    disparity: Optional[Tensor]
+
+
+@OBJECTIVE_REGISTRY.register()
+class DepthMix(Objective):
+    """The student learns mixtures of target pictures, with the teacher's labels mixed likewise.
+
+    The teacher sees the pictures as they come (the weak view). Pictures, labels, confidence and
+    disparity of each pair (picture and next in the batch, the last with the first) are mixed with
+    one mask; then colours and sharpness of the mixed pictures, and of nothing else, are changed.
+
+    Losses: ``loss_mix``. Scalars: ``confidence``, the mean weight of pixels, and ``own_share``, the
+    share of pixels that show picture ``i`` of a pair.
+
+    Args:
+        augmentation: of mixed pictures; None: none.
+        weight: of the loss.
+        start_iter: idle before it.
+        mask: "depth", "class", "cut" or "none".
+        compare: for "depth": "normalized_disparity", each picture's stretched to [0, 1], or
+            "disparity".
+        margin: of the comparison, see :func:`depth_masks`.
+        threshold: disparity below which nothing stays.
+        confidence_rule: see :func:`confidence_weights`.
+        confidence: probability from which on a pixel is confident.
+        target: "hard" labels or "soft" probabilities.
+        denominator: mean over "all" pixels of the pictures, or over the "weighted" ones.
+
+    Raises:
+        ValueError: a value out of its list or range.
+    """
+
+    name = "depth_mix"
+    needs_teacher = True
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        augmentation: Optional[PhotometricAugmentation] = None,
+        weight: float = 1.0,
+        start_iter: int = 0,
+        mask: str = "depth",
+        compare: str = "normalized_disparity",
+        margin: float = 0.03,
+        threshold: float = 0.0,
+        confidence_rule: str = "batch_share",
+        confidence: float = 0.968,
+        target: str = "hard",
+        denominator: str = "all",
+    ) -> None:
+        super().__init__()
+        for key, value, known in (
+            ("MASK", mask, MASKS),
+            ("COMPARE", compare, COMPARE),
+            ("CONFIDENCE_RULE", confidence_rule, CONFIDENCE_RULES),
+            ("TARGET", target, TARGETS),
+            ("DENOMINATOR", denominator, DENOMINATORS),
+        ):
+            if value not in known:
+                raise ValueError(f"MODEL.DEPTH_MIX.{key} is '{value}'; write one of {list(known)}")
+        if not 0 <= confidence <= 1 or margin < 0:
+            raise ValueError(
+                f"MODEL.DEPTH_MIX.CONFIDENCE is {confidence}, MARGIN {margin}; the first must be "
+                "in [0, 1], the second not negative"
+            )
+        self.augmentation = augmentation
+        self.weight, self.start_iter = weight, start_iter
+        self.mask, self.compare = mask, compare
+        self.margin, self.threshold = margin, threshold
+        self.confidence_rule, self.confidence = confidence_rule, confidence
+        self.target, self.denominator = target, denominator
+        self._ignore = 255
+        #: The mix of the last step, for pictures.
+        self.last: Optional[Mix] = None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, features: FeatureTaps) -> dict[str, Any]:
+        """Read ``MODEL.DEPTH_MIX`` and ``INPUT.FORMAT``."""
+        node = cfg.MODEL.DEPTH_MIX
+        strong = {key.lower(): value for key, value in node.STRONG.items()}
+        return {
+            "augmentation": PhotometricAugmentation(**strong, image_format=cfg.INPUT.FORMAT),
+            "weight": node.WEIGHT,
+            "start_iter": node.START_ITER,
+            "mask": node.MASK,
+            "compare": node.COMPARE,
+            "margin": node.MARGIN,
+            "threshold": node.THRESHOLD,
+            "confidence_rule": node.CONFIDENCE_RULE,
+            "confidence": node.CONFIDENCE,
+            "target": node.TARGET,
+            "denominator": node.DENOMINATOR,
+        }
+
+    def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:
+        """Check the detector.
+
+        Raises:
+            ValueError: it has no semantic head.
+        """
+        check_segmentor(detector, "the objective DepthMix")
+        self._ignore = int(detector.sem_seg_head.ignore_value)  # type: ignore[union-attr,arg-type]
+
+    def label_target(self, step: AdaptationStep) -> Sequence[dict[str, Any]]:
+        """Return the mixed pictures of this step."""
+        assert step.teacher is not None
+        # Of seed, iteration and rank alone: the model's random numbers stay what they are.
+        seed = torch.initial_seed() * 1000003 + step.iteration * 7919
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        self.last = self.mix(step.target_inputs, step.teacher.detector, generator)
+        return self.last.inputs
+
+    def target_losses(self, detector: nn.Module, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Run the student on the mixed pictures."""
+        assert self.last is not None
+        logits = semantic_logits(detector, preprocess(detector, inputs))
+        mix = self.last
+        height, width = mix.inside.shape[-2:]
+        counted = mix.inside if self.denominator == "all" else mix.weights > 0
+        loss = pixel_cross_entropy(
+            logits[..., :height, :width], mix.target, mix.weights, counted.sum(), self._ignore
+        )
+        return {"loss_mix": loss}
+
+    def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
+        """Return the loss of the target pass."""
+        assert step.target is not None and self.last is not None
+        inside = self.last.inside
+        storage = get_event_storage()
+        storage.put_scalar(f"{self.name}/confidence", float(self.last.weights[inside].mean()))
+        own = float(self.last.masks[inside].float().mean())
+        storage.put_scalar(f"{self.name}/own_share", own)
+        return {key: self.weight * loss for key, loss in step.target.losses.items()}
+
+    @torch.no_grad()
+    def mix(
+        self, inputs: Sequence[dict[str, Any]], teacher: nn.Module, generator: torch.Generator
+    ) -> Mix:
+        """Label pictures with the teacher and mix them.
+
+        Args:
+            inputs: data set dicts with "image" and, for mask "depth", "disparity", (H, W).
+            teacher: segmentor in evaluation mode.
+            generator: of all random choices, on the CPU.
+
+        Raises:
+            ValueError: fewer than two pictures, no disparity, or one of another size.
+        """
+        if len(inputs) < 2:
+            raise ValueError(
+                "DepthMix mixes pairs, but a process has only one target picture: set "
+                "SOLVER.TARGET_IMS_PER_BATCH (or SOLVER.IMS_PER_BATCH) to at least 2 for each "
+                "process"
+            )
+        images = preprocess(teacher, list(inputs))
+        device = images.tensor.device
+        sizes = picture_sizes(list(inputs))
+        height, width = (max(side) for side in zip(*sizes))
+        logits = semantic_logits(teacher, images)[..., :height, :width]
+        pictures = _canvas([x["image"].to(device) for x in inputs], (height, width))
+        inside = _canvas(
+            [torch.ones(size, dtype=torch.bool, device=device) for size in sizes], (height, width)
+        )
+        probabilities = logits.softmax(dim=1)
+        confidence, labels = probabilities.max(dim=1)
+        disparity = self._disparity(inputs, inside) if self.mask == "depth" else None
+        masks = self._masks(labels.masked_fill(~inside, self._ignore), disparity, generator)
+        masks = confine_masks(masks.to(device), inside)
+        labels = mix_with_next(labels, masks).masked_fill(~inside, self._ignore)
+        confidence = mix_with_next(confidence, masks) * inside
+        weights = confidence_weights(confidence, self.confidence_rule, self.confidence, inside)
+        mixed = mix_with_next(pictures, masks)
+        own = [image[:, :h, :w] for image, (h, w) in zip(mixed, sizes)]
+        strong = self.augmentation(own, generator) if self.augmentation else own
+        return Mix(
+            inputs=[
+                {**{key: x[key] for key in _KEPT if key in x}, "image": image}
+                for x, image in zip(inputs, strong)
+            ],
+            pictures=pictures,
+            mixed=mixed,
+            masks=masks,
+            inside=inside,
+            labels=labels,
+            confidence=confidence,
+            weights=weights,
+            target=labels if self.target == "hard" else mix_with_next(probabilities, masks),
+            disparity=disparity,
+        )
+
+    def _masks(
+        self, labels: Tensor, disparity: Optional[Tensor], generator: torch.Generator
+    ) -> Tensor:
+        if disparity is not None:
+            return depth_masks(disparity, self.margin, self.threshold)
+        if self.mask == "class":
+            return class_masks(labels, self._ignore, generator)
+        if self.mask == "cut":
+            return cut_masks(len(labels), (labels.shape[-2], labels.shape[-1]), generator)
+        return torch.ones_like(labels, dtype=torch.bool)
+
+    def _disparity(self, inputs: Sequence[dict[str, Any]], inside: Tensor) -> Tensor:
+        """Return the (N, H, W) disparity as it is compared."""
+        maps = []
+        for x in inputs:
+            name, size = x.get("file_name", "a target picture"), tuple(x["image"].shape[-2:])
+            if "disparity" not in x:
+                raise ValueError(
+                    f"{name} has no disparity: write INPUT.DISPARITY.ENABLED True (and ROOT, where "
+                    "the data set has no disparity files), or another MODEL.DEPTH_MIX.MASK"
+                )
+            one = x["disparity"].to(inside.device, torch.float32)
+            if tuple(one.shape) != size:
+                raise ValueError(
+                    f"{name} has a disparity of {tuple(one.shape)}, but the picture has {size}: "
+                    "disparity must follow the transforms of its picture (DisparityMapper)"
+                )
+            maps.append(one)
+        stacked = _canvas(maps, (inside.shape[-2], inside.shape[-1]))
+        return (
+            normalize_disparity(stacked, inside)
+            if self.compare == "normalized_disparity"
+            else stacked
+        )
+
+
+def _canvas(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Stack (..., h, w) maps at the top left of zeros of one size."""
+    return torch.stack(
+        [F.pad(m, (0, size[1] - m.shape[-1], 0, size[0] - m.shape[-2])) for m in maps]
+    )
