@@ -1,0 +1,115 @@
+"""Few labels on generated streets: what mixing by depth adds, and what it loses without true depth.
+
+    python -m benchmarks.effects.depthmix small --seeds 1 2 3 4 5 6 7 8 --jobs 2
+
+Arms differ in the mask alone; a seed gives all arms the same labelled pictures, data and start.
+Controls keep DepthMix and take its depth away: "shuffled" gives each picture the disparity of
+another, "constant" and "flipped" (far becomes near) say what they do. Differences between arms are
+paired by seed, with a bootstrap interval of 95 %. Finished runs are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.data import DatasetCatalog
+from PIL import Image
+
+import drfpn_da.data  # noqa: F401  (registers the streets)
+from benchmarks import studies
+
+STUDIES = {size: f"depth_mix/streets/semseg_mobilenetv2_{size}.yaml" for size in ("mini", "small")}
+CONTROLS = ("shuffled", "constant", "flipped")
+MASK = "MODEL.DEPTH_MIX.MASK"
+ARMS: dict[str, list[Any]] = {
+    "supervised": ["MODEL.ADAPT.BASELINE", "source_only"],
+    "no mix": [MASK, "none"],
+    "CutMix": [MASK, "cut"],
+    "ClassMix": [MASK, "class"],
+    "DepthMix": [],
+    **{f"DepthMix, {control}": [] for control in CONTROLS},
+}
+METRICS = {"mIoU": "sem_seg/mIoU"}
+DRAWS = 10000
+
+
+@cache
+def spoil_disparity(name: str, control: str, root: Path) -> Path:
+    """Write the disparity of a data set as a control wants it; return the folder."""
+    folder = root / f"{name}_{control}"
+    if (folder / "complete").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    records = DatasetCatalog.get(name)
+    order = np.random.default_rng(0).permutation(len(records))
+    others = dict(
+        zip(np.roll(order, 1).tolist(), order.tolist())
+    )  # one cycle: nobody keeps its own
+    for i, record in enumerate(records):
+        source = records[others[i]] if control == "shuffled" else record
+        values = np.array(Image.open(source["disparity_file_name"])).astype(np.int64)
+        if control == "constant":
+            values[:] = values.mean()
+        elif control == "flipped":
+            values = values.max() + values.min() - values
+        target = folder / Path(record["file_name"]).with_suffix(".png").name
+        Image.fromarray(values.astype(np.uint16)).save(target)
+    (folder / "complete").touch()
+    return folder
+
+
+def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Run:
+    """Train one arm with one seed unless its results exist; return the last evaluation."""
+    folder = args.work / study / f"{studies.slug(arm.lower())}_seed{seed}"
+    if not studies.last_evaluation(folder, METRICS):
+        options = ["SEED", seed, "DATASETS.LABELLED.SEED", seed, *ARMS[arm], *args.opts]
+        control = arm.partition(", ")[2]
+        if control:
+            data = f"streets_{study}_clear_train"
+            root = spoil_disparity(data, control, args.work / "disparity")
+            options += ["INPUT.DISPARITY.ROOT", root]
+        studies.train(folder, STUDIES[study], options, args.threads)
+    return {"arm": arm, "seed": seed, **studies.last_evaluation(folder, METRICS)}
+
+
+def interval(values: list[float]) -> list[float]:
+    """Return the bootstrap interval of 95 % of a mean."""
+    generator = np.random.default_rng(0)
+    means = generator.choice(values, (DRAWS, len(values))).mean(axis=1)
+    return [round(float(x), 3) for x in np.quantile(means, [0.025, 0.975])]
+
+
+def compare(runs: list[studies.Run]) -> list[dict[str, Any]]:
+    """Return DepthMix minus every other arm, paired by seed."""
+    rows = []
+    for arm in dict.fromkeys(run["arm"] for run in runs):
+        values = studies.differences(runs, "DepthMix", arm, "mIoU")
+        if arm != "DepthMix" and values:
+            mean = round(statistics.mean(values), 3)
+            rows.append({"DepthMix minus": arm, "mean": mean, "95 %": interval(values)})
+    return rows
+
+
+def main() -> None:
+    """Run a study and write ``benchmarks/results/depthmix_<study>.json``."""
+    parser = studies.study_parser(__doc__, "depthmix", STUDIES, ARMS, seeds=range(1, 9))
+    args = studies.parse_study(parser)
+    for arm in args.arms:  # once, before several runs at a time want them
+        if control := arm.partition(", ")[2]:
+            data = f"streets_{args.study}_clear_train"
+            spoil_disparity(data, control, args.work / "disparity")
+    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
+    runs = studies.run_all(run, jobs, args.jobs)
+    rows = studies.table_over_seeds(runs, ["mIoU"], "DepthMix", ["mIoU"])
+    compared = compare(runs)
+    print(studies.format_table(compared))
+    studies.report(args, "depthmix", rows, runs, comparisons=compared)
+
+
+if __name__ == "__main__":
+    main()
