@@ -7,6 +7,7 @@ tools/visualize_data.py --source annotation --dataset coco128_train
 tools/visualize_data.py --source target --config-file C.yaml INPUT.TARGET_VIEWS "['weak', 'strong']"
 
 "target" draws the pictures of DATASETS.TARGET as the model gets them, their views side by side.
+"mix" draws what DepthMix makes of them, labelled by the weights of MODEL.WEIGHTS.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.detection_utils import convert_image_to_rgb
+from detectron2.modeling import build_model
 
 from drfpn_da.config import setup_cfg
 from drfpn_da.data import build_target_loader, build_train_loader
@@ -29,6 +34,7 @@ from drfpn_da.visualization import (
     save_picture,
     side_by_side,
 )
+from drfpn_da.visualization.mixes import draw_mix
 
 
 def annotated(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
@@ -60,7 +66,33 @@ def target(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
             yield record["file_name"], side_by_side(pictures, list(views))
 
 
-SOURCES = {"annotation": annotated, "dataloader": loaded, "target": target}
+def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
+    """Draw the pairs that DepthMix mixes, and what is learnt from them."""
+    model = build_model(cfg).eval()
+    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    if "depth_mix" not in getattr(model, "objectives", {}):
+        raise SystemExit("nothing is mixed: write MODEL.META_ARCHITECTURE DepthMixSegmentor")
+    metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
+    for step, batch in enumerate(build_target_loader(cfg)):
+        generator = torch.Generator().manual_seed(step)
+        mix = model.objectives["depth_mix"].mix(batch, model.plain_detector(), generator)
+        for i, record in enumerate(batch):
+            pair = [i, (i + 1) % len(batch)]
+            rgb = [
+                convert_image_to_rgb(picture.permute(1, 2, 0), cfg.INPUT.FORMAT).astype(np.uint8)
+                for picture in (*mix.pictures[pair].cpu(), mix.inputs[i]["image"].cpu())
+            ]
+            maps = (mix.masks, mix.labels, mix.confidence)
+            mask, labels, confidence = (values[i].cpu().numpy() for values in maps)
+            near = None if mix.disparity is None else mix.disparity[pair].cpu().numpy()
+            disparities = None if near is None else (near[0], near[1])
+            yield (
+                record["file_name"],
+                draw_mix((rgb[0], rgb[1]), mask, rgb[2], labels, confidence, metadata, disparities),
+            )
+
+
+SOURCES = {"annotation": annotated, "dataloader": loaded, "target": target, "mix": mixes}
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -80,7 +112,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> list[Path]:
     """Run the tool and return the files it wrote."""
     args = get_parser().parse_args(argv)
-    key = "TARGET" if args.source == "target" else "TRAIN"
+    key = "TARGET" if args.source in ("target", "mix") else "TRAIN"
     if args.dataset:
         args.opts = [*args.opts, f"DATASETS.{key}", str(tuple(args.dataset))]
     cfg = setup_cfg(args)
