@@ -23,8 +23,9 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.DEPTH.ASPP.DILATIONS = []
     # Dropout after the ASPP.
     _C.MODEL.DEPTH.ASPP.DROPOUT = 0.5
-    # Depths of disparity 1 and 0; the unit is unknown to a network that sees only video.
+    # Depth of disparity 1; the unit is unknown to a network that sees only video.
     _C.MODEL.DEPTH.MIN_DEPTH = 0.1
+    # Depth of disparity 0.
     _C.MODEL.DEPTH.MAX_DEPTH = 100.0
     # Share of SSIM in the photometric error; the rest is the absolute difference.
     _C.MODEL.DEPTH.SSIM_WEIGHT = 0.85

@@ -48,18 +48,19 @@ def add_keys(_C: CN) -> None:
     # Probability of the blur.
     _C.MODEL.DEPTH_MIX.STRONG.BLUR_PROB = 0.5
 
+    _C.INPUT.DISPARITY = CN()
     # Read a disparity file for each target picture: the record's "disparity_file_name", or a PNG or
     # NPY of the picture's name below ROOT. MASK "depth" needs it.
-    _C.INPUT.DISPARITY = CN()
     _C.INPUT.DISPARITY.ENABLED = False
     # Folder of disparity files, as tools/predict_depth.py writes it; "": the records' own files.
     _C.INPUT.DISPARITY.ROOT = ""
 
-    # Use the labels of some records of DATASETS.TRAIN only: COUNT of them (0: all), the first of a
-    # permutation by SEED, so that larger subsets contain smaller ones;
     _C.DATASETS.LABELLED = CN()
+    # Use the labels of so many records of DATASETS.TRAIN only (0: all): the first of a permutation
+    # by SEED, so that larger subsets contain smaller ones.
     _C.DATASETS.LABELLED.COUNT = 0
+    # Of the permutation.
     _C.DATASETS.LABELLED.SEED = 0
-    # or those whose pictures are named in a file: lines of text, or what
+    # Those whose pictures are named in a file instead: lines of text, or what
     # tools/select_annotations.py writes, of which COUNT says how many (0: all).
     _C.DATASETS.LABELLED.FILE = ""
