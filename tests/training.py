@@ -48,7 +48,7 @@ def assert_resumes_exactly(build, workers):
     assert_equal_states(straight.model.state_dict(), resumed.model.state_dict())
     assert_equal_states(straight.optimizer.state_dict(), resumed.optimizer.state_dict())
     expected, found = losses(straight), losses(resumed)
-    assert len(expected) >= 5
+    assert len(expected) > 1 and "total_loss" in expected
     for name, values in expected.items():
         later = {at: value for at, value in values.items() if at >= 3}
         assert found.get(name, {}) == later, name
