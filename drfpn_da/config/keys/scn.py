@@ -51,7 +51,7 @@ def add_keys(_C: CN) -> None:
     # frequent ones, which swallow them early in training.
     _C.SCN_RELABEL.START_FRACTION = 0.5
     # As START_FRACTION.
-    _C.SCN_RELABEL.STOP_FRACTION = 0.9
+    _C.SCN_RELABEL.STOP_FRACTION = 1.0
     # Length of a window of votes; a decision is taken at its end.
     _C.SCN_RELABEL.PERIOD_EPOCHS = 1
     # Probabilities of the votes: of "raw" logits or of those "scaled" by importance (published).
@@ -67,7 +67,7 @@ def add_keys(_C: CN) -> None:
     _C.SCN_RELABEL.PRIOR_POWER = 1.0
     # The best class must exceed the label's probability by more than this (delta 2; the paper has
     # 0.2, for probabilities flattened by importance).
-    _C.SCN_RELABEL.MARGIN_2 = 0.6
+    _C.SCN_RELABEL.MARGIN_2 = 0.5
     # Fewer votes in a window decide nothing. In a window of one epoch an annotation often has one
     # vote only, of its own box, which is among the proposals.
     _C.SCN_RELABEL.MIN_VOTES = 1
