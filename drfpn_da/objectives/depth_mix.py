@@ -23,6 +23,7 @@ from ..functional import (
     normalize_disparity,
     pixel_cross_entropy,
 )
+from ..functional.generators import step_generator
 from ..layers.photometric import PhotometricAugmentation
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
@@ -171,9 +172,7 @@ class DepthMix(Objective):
     def label_target(self, step: AdaptationStep) -> Sequence[dict[str, Any]]:
         """Return the mixed pictures of this step."""
         assert step.teacher is not None
-        # Of seed, iteration and rank alone: the model's random numbers stay what they are.
-        seed = torch.initial_seed() * 1000003 + step.iteration * 7919
-        generator = torch.Generator().manual_seed(seed % 2**63)
+        generator = step_generator(step.iteration)
         self.last = self.mix(step.target_inputs, step.teacher.detector, generator)
         return self.last.inputs
 

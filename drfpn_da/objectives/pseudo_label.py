@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..functional import at_least_float32
 from ..functional.class_prior import entropy_regulariser, prior_regulariser
+from ..functional.generators import step_generator
 from ..functional.pseudo_boxes import soft_cross_entropy
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
@@ -272,9 +273,7 @@ class PseudoLabel(Objective):
     def _reliable(self, iteration: int) -> Tensor:
         """Return for each label (R,) of the batch whether the teacher finds its box again."""
         assert self._teacher_pass is not None
-        device = self._labels[0].gt_boxes.device
-        generator = torch.Generator(device=device)
-        generator.manual_seed((torch.initial_seed() * 1000003 + iteration) % 2**63)
+        generator = step_generator(iteration, device=self._labels[0].gt_boxes.device)
         spread = self._teacher_pass.spread(
             self._labels, self.jitter_count, self.jitter_scale, generator
         )

@@ -12,6 +12,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ..functional import SOURCE, TARGET, at_least_float32, dann_ramp, reverse_gradient
+from ..functional.generators import step_generator
 from ..layers import DOMAIN_DISCRIMINATOR_REGISTRY, DomainDiscriminator
 from ..modeling.context import ContextColumns
 from ..modeling.feature_taps import FeatureTaps, Recording
@@ -221,10 +222,7 @@ class StrongWeakAlignment(Objective):
         without alignment: runs with and without it can be compared pairwise. On a CPU there is no
         autocast; see :func:`_at_safe_precision`.
         """
-        generator = torch.Generator(device=device)
-        position = sum(ord(letter) * 31**i for i, letter in enumerate(f"{tap.label} {use}"))
-        seed = torch.initial_seed() * 1000003 + iteration * 7919 + position
-        tap.discriminator.generator = generator.manual_seed(seed % 2**63)
+        tap.discriminator.generator = step_generator(iteration, f"{tap.label} {use}", device)
         autocast = torch.is_autocast_enabled() if device.type == "cuda" else False
         try:
             with torch.autocast(device.type, enabled=autocast):
