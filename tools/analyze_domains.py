@@ -24,13 +24,11 @@ import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, DatasetMapper, build_detection_test_loader
 from detectron2.modeling import build_model
 from torch import Tensor
 
 from drfpn_da.config import setup_cfg
-from drfpn_da.data.checked_mapper import CheckedMapper
-from drfpn_da.data.validate import check_registered
+from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
 from drfpn_da.engine import pool_features
 from drfpn_da.functional import principal_components, proxy_a_distance
 from drfpn_da.visualization import DomainPanel, draw_domains, save_new, save_picture
@@ -40,9 +38,7 @@ METHODS = ("pca", "tsne")
 
 def pick_records(names: Sequence[str], number: int) -> list[dict[str, Any]]:
     """Return at most ``number`` records of data sets, evenly spread over them, without labels."""
-    for name in names:
-        check_registered(name)
-    records = [record for name in names for record in DatasetCatalog.get(name)]
+    records = get_picture_dicts(names)
     chosen = np.linspace(0, len(records) - 1, min(number, len(records))).round().astype(int)
     return [records[i] for i in chosen]
 
@@ -51,9 +47,7 @@ def pool_domain(
     cfg: CfgNode, model: Any, records: list[dict], taps: list[str]
 ) -> dict[str, Tensor]:
     """Return tap -> (pictures, C) of records, read as for evaluation."""
-    loader = build_detection_test_loader(
-        records, mapper=CheckedMapper(DatasetMapper(cfg, False)), num_workers=0
-    )
+    loader = build_picture_loader(cfg, records, num_workers=0)
     return pool_features(model, loader, taps)
 
 

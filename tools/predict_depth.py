@@ -23,15 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.data import DatasetCatalog, DatasetMapper, build_detection_test_loader
 from detectron2.evaluation import inference_context
 from detectron2.modeling import build_model
 from PIL import Image
 
 from drfpn_da.config import argument_parser, setup_cfg
-from drfpn_da.data import register_image_folder
-from drfpn_da.data.checked_mapper import CheckedMapper
-from drfpn_da.data.validate import check_registered
+from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
 from drfpn_da.visualization import draw_disparity, read_rgb
 
 #: Stored value of disparity 1.
@@ -88,24 +85,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the tool; return what it wrote as JSON."""
     args = get_parser().parse_args(argv)
     cfg = setup_cfg(args)
-    names = args.datasets or list(cfg.DATASETS.TEST)
-    if args.images:
-        names = [f"images of {os.path.abspath(args.images)}"]
-        register_image_folder(names[0], args.images)
-    if not names:
+    records = get_picture_dicts(args.datasets or cfg.DATASETS.TEST, args.images)
+    if not records:
         raise SystemExit("no pictures: give --datasets or --images, or a config with DATASETS.TEST")
-    for name in names:
-        check_registered(name)
-    records = [record for name in names for record in DatasetCatalog.get(name)]
     output = Path(args.output)
     planned = plan_files([record["file_name"] for record in records], output, args.overwrite)
     model = build_model(cfg)
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
-    loader = build_detection_test_loader(
-        records,
-        mapper=CheckedMapper(DatasetMapper(cfg, False)),
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
-    )
+    loader = build_picture_loader(cfg, records, cfg.DATALOADER.NUM_WORKERS)
     written = {}
     with inference_context(model), torch.no_grad():
         for number, inputs in enumerate(loader):

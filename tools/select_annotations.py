@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +34,22 @@ import torch
 import torch.nn.functional as F
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, DatasetMapper, build_detection_test_loader
 from detectron2.evaluation import inference_context
 from detectron2.modeling import build_model
 from PIL import Image
 from torch import Tensor, nn
 
 from drfpn_da.config import argument_parser, setup_cfg
-from drfpn_da.data import register_image_folder
-from drfpn_da.data.checked_mapper import CheckedMapper
-from drfpn_da.data.validate import check_registered
+from drfpn_da.data.disparity import read_disparity
+from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
+from drfpn_da.data.target_mapper import picture_only
 from drfpn_da.engine import pool_grid_features
-from drfpn_da.functional import log_disparity_error, pairwise_distances, standardize_features
+from drfpn_da.functional import (
+    log_disparity_error,
+    normalize_disparity,
+    pairwise_distances,
+    standardize_features,
+)
 from drfpn_da.labels import (
     Selection,
     check_budgets,
@@ -66,18 +69,12 @@ THUMBNAIL = 160
 
 def load_records(args: argparse.Namespace, cfg: CfgNode) -> list[dict[str, Any]]:
     """Return the pool: pictures of data sets or of a folder, without labels."""
-    names = args.datasets or list(cfg.DATASETS.TRAIN)
-    if args.images:
-        names = [f"images of {os.path.abspath(args.images)}"]
-        register_image_folder(names[0], args.images)
-    if not names:
+    records = get_picture_dicts(args.datasets or cfg.DATASETS.TRAIN, args.images)
+    if not records:
         raise SystemExit(
             "no pictures: give --datasets or --images, or a config with DATASETS.TRAIN"
         )
-    for name in names:
-        check_registered(name)
-    kept = ("file_name", "height", "width", "image_id")
-    return [{k: r[k] for k in kept if k in r} for name in names for r in DatasetCatalog.get(name)]
+    return [picture_only(record) for record in records]
 
 
 def load_model(cfg: CfgNode) -> nn.Module:
@@ -85,15 +82,6 @@ def load_model(cfg: CfgNode) -> nn.Module:
     model = build_model(cfg).eval()
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     return model
-
-
-def build_loader(cfg: CfgNode, records: list[dict[str, Any]]) -> Any:
-    """Return a loader of single pictures, read as for evaluation."""
-    return build_detection_test_loader(
-        records,
-        mapper=CheckedMapper(DatasetMapper(cfg, False)),
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
-    )
 
 
 def depth_disagreement(records: list[dict], teacher: Path, student: Path) -> Tensor:
@@ -107,15 +95,12 @@ def depth_disagreement(records: list[dict], teacher: Path, student: Path) -> Ten
                 raise SystemExit(
                     f"{folder}/disparity.json has no disparity of {record['file_name']}"
                 )
-            with Image.open(folder / index["files"][record["file_name"]]) as file:
-                stored = torch.from_numpy(np.asarray(file).astype(np.float32))
-            maps.append((stored / index["scale"])[None, None])
+            path = folder / index["files"][record["file_name"]]
+            stored = torch.from_numpy(read_disparity(path, index["scale"]))
+            maps.append(normalize_disparity(stored[None])[None])
         first, second = maps
-        low, high = first.amin(), first.amax()
-        first = (first - low) / (high - low).clamp(min=1e-6)
         near = F.max_pool2d(first, 7, stride=1, padding=3) >= FAR
         rows = torch.arange(first.shape[2]) <= BONNET * first.shape[2]
-        second = (second - second.amin()) / (second.amax() - second.amin()).clamp(min=1e-6)
         errors.append(log_disparity_error(first, second, near & rows[:, None]))
     return torch.cat(errors)
 
@@ -135,7 +120,8 @@ def mean_entropy(model: nn.Module, loader: Any) -> Tensor:
 
 def select(args: argparse.Namespace, cfg: CfgNode, records: list[dict]) -> list[int]:
     """Return the indices chosen by the method that was asked for."""
-    pool, start = len(records), list(resume(args, records))
+    pool, start = len(records), resume(args, records)
+    workers = cfg.DATALOADER.NUM_WORKERS
     if args.method == "random":
         return random_order(pool, args.seed)[: args.budgets[-1]]
     scores = None
@@ -144,11 +130,11 @@ def select(args: argparse.Namespace, cfg: CfgNode, records: list[dict]) -> list[
             raise SystemExit(f"--method {args.method} needs --teacher and --student")
         scores = depth_disagreement(records, Path(args.teacher), Path(args.student))
     if args.method == "entropy":
-        scores = mean_entropy(load_model(cfg), build_loader(cfg, records))
+        scores = mean_entropy(load_model(cfg), build_picture_loader(cfg, records, workers))
     if args.method in ("uncertainty", "entropy"):
         return select_by_score(pool, args.budgets, args.seed, lambda _: scores, start)
     maps = pool_grid_features(
-        load_model(cfg), build_loader(cfg, records), args.feature, tuple(args.grid)
+        load_model(cfg), build_picture_loader(cfg, records, workers), args.feature, tuple(args.grid)
     )
     distances = pairwise_distances(standardize_features(maps))
     return select_in_cycles(

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, build_detection_test_loader
 from detectron2.evaluation import inference_context
 from detectron2.modeling import build_model
 from detectron2.structures import BoxMode
 from torch import nn
 
-from ..data.checked_mapper import CheckedMapper
+from ..data.pictures import build_picture_loader
 from ..labels import AnnotationIndex, RelabelStore
 from ..labels.audit import AuditThresholds, Suspect, audit_picture
 from ..labels.journal import Entry
@@ -115,10 +114,7 @@ def propose(
 
 
 def _predict(cfg: CfgNode, model: nn.Module, records: list[dict]) -> list[Detections]:
-    # Annotations are not loaded with a test mapper.
-    loader = build_detection_test_loader(
-        records, mapper=CheckedMapper(DatasetMapper(cfg, False)), num_workers=0
-    )
+    loader = build_picture_loader(cfg, records, num_workers=0)
     results = []
     with inference_context(model), torch.no_grad():
         for inputs in loader:
