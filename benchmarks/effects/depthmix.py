@@ -47,9 +47,8 @@ def spoil_disparity(name: str, control: str, root: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     records = DatasetCatalog.get(name)
     order = np.random.default_rng(0).permutation(len(records))
-    others = dict(
-        zip(np.roll(order, 1).tolist(), order.tolist())
-    )  # one cycle: nobody keeps its own
+    # One cycle: nobody keeps its own.
+    others = dict(zip(np.roll(order, 1).tolist(), order.tolist()))
     for i, record in enumerate(records):
         source = records[others[i]] if control == "shuffled" else record
         values = np.array(Image.open(source["disparity_file_name"])).astype(np.int64)

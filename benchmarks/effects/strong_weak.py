@@ -88,7 +88,7 @@ def burn_in(study: str, seed: int, args: argparse.Namespace) -> None:
 
 def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Train one arm with one seed from the burn-in's weights; return the last evaluation."""
-    folder = args.work / study / f"{arm.replace(' ', '_')}_seed{seed}"
+    folder = args.work / study / f"{studies.slug(arm)}_seed{seed}"
     weights = args.work / study / f"burn_in_seed{seed}" / "model_final.pth"
     options = ["MODEL.WEIGHTS", weights, *STUDIES[study]["adapt"], *ARMS[arm]]
     options += STUDIES[study].get(arm, [])

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import get_detection_dataset_dicts
+
+from ..labels import random_order
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,7 @@ def pick_random(records: Records, count: int, seed: int) -> Records:
         ValueError: ``count`` is not between 1 and the number of records.
     """
     _check_count(count, len(records))
-    # RandomState is frozen for good: seeds 42, 43, 44 keep their published meaning.
-    order = np.random.RandomState(seed).permutation(len(records))
-    return [records[i] for i in order[:count]]
+    return [records[i] for i in random_order(len(records), seed)[:count]]
 
 
 def pick_named(records: Records, names: Sequence[str], file: str, count: int = 0) -> Records:

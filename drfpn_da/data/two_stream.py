@@ -178,6 +178,4 @@ def build_two_stream_loader(source: TrainLoader, target: TrainLoader | None = No
 
 def build_adaptation_loader(cfg: CfgNode) -> Any:
     """Return the loader that a config asks for: of two streams if its model adapts, else of one."""
-    if adapts(cfg) or cfg.MODEL.ADAPT.BASELINE == "source_only":
-        return build_two_stream_loader(cfg)
-    return build_train_loader(cfg)
+    return build_two_stream_loader(cfg) if adapts(cfg) else build_train_loader(cfg)

@@ -85,10 +85,11 @@ def _detector(cfg: CfgNode) -> str:
 
 def adapts(cfg: CfgNode) -> bool:
     """Whether training reads the target data sets."""
-    node = cfg.MODEL.ADAPT
     name = cfg.MODEL.META_ARCHITECTURE
-    if name not in ADAPTIVE or node.BASELINE == "source_only":
+    # A config of detectron2 alone has no MODEL.ADAPT.
+    if name not in ADAPTIVE or cfg.MODEL.ADAPT.BASELINE == "source_only":
         return False
+    node = cfg.MODEL.ADAPT
     return bool(node.OBJECTIVES or ADAPTIVE[name]) or node.BASELINE == "oracle"
 
 

@@ -48,8 +48,9 @@ def pool_grid_features(
         with inference_context(network), torch.no_grad():
             for inputs in loader:
                 found.clear()
+                images = preprocess(network, inputs).tensor
                 if module is network.backbone:
-                    module(preprocess(network, inputs).tensor)
+                    module(images)
                 else:
                     network(inputs)
                 output = found[0][key] if found and key is not None else (found or [None])[0]
@@ -58,10 +59,9 @@ def pool_grid_features(
                         f"feature '{name}' of {type(network).__name__} is not one (1, C, H, W) map "
                         "per picture; choose a module that returns one"
                     )
-                padded = preprocess(network, inputs).tensor.shape[-2:]
                 height, width = picture_sizes(inputs)[0]
-                rows = math.ceil(output.shape[-2] * height / padded[0])
-                columns = math.ceil(output.shape[-1] * width / padded[1])
+                rows = math.ceil(output.shape[-2] * height / images.shape[-2])
+                columns = math.ceil(output.shape[-1] * width / images.shape[-1])
                 valid = output[..., :rows, :columns].float()
                 pooled.append(F.adaptive_avg_pool2d(valid, grid).cpu())
     finally:

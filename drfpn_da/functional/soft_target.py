@@ -7,6 +7,8 @@ from typing import Union
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from .domain import at_least_float32
+
 
 def pixel_cross_entropy(
     logits: Tensor,
@@ -26,7 +28,7 @@ def pixel_cross_entropy(
             with a target; below 1 it is taken as 1, so that nothing to learn gives 0.
         ignore: see ``target``.
     """
-    logits = logits.float() if logits.dtype.itemsize < 4 else logits
+    logits = at_least_float32(logits)
     if target.dim() == 4:
         entropy = -(target * logits.log_softmax(dim=1)).sum(dim=1)
     else:
