@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from detectron2.data import DatasetMapper
-from detectron2.engine import launch
 
 from drfpn_da.engine import Trainer
 from drfpn_da.engine import trainer as trainer_module
@@ -20,6 +19,7 @@ from tests.engine.relabelling import (
     watch_labels,
 )
 from tests.tiny_coco import write_tiny_coco
+from tests.two_processes import run_in_two_processes
 
 NAME = "tiny_relabel"
 
@@ -133,7 +133,7 @@ def test_a_journal_in_the_way_is_kept_and_one_can_be_started_from(folder, tmp_pa
 
 def test_two_processes_decide_and_train_alike(tmp_path):
     write_tiny_coco(tmp_path)
-    launch(train_in_two_processes, 2, dist_url="auto", args=(tmp_path,))
+    run_in_two_processes(train_in_two_processes, tmp_path)
     first, second = (torch.load(tmp_path / f"two_{r}.pt", weights_only=False) for r in range(2))
     assert first["entries"] and first["entries"] == second["entries"]
     assert read_journal(tmp_path / "two" / "relabels.jsonl").entries == first["entries"]

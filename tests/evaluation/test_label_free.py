@@ -10,7 +10,6 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
-from detectron2.engine import launch
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 
@@ -25,6 +24,7 @@ from drfpn_da.evaluation import (
     spearman,
 )
 from drfpn_da.evaluation.label_free_scores import binary_entropy, match_instances
+from tests.two_processes import run_in_two_processes
 
 
 def instances(*detections):
@@ -140,7 +140,7 @@ def half_of_the_pictures(folder):
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
-    launch(half_of_the_pictures, 2, dist_url="auto", args=(tmp_path,))
+    run_in_two_processes(half_of_the_pictures, tmp_path)
     assert json.loads((tmp_path / "scores.json").read_text()) == evaluate(*OUTPUTS)
 
 

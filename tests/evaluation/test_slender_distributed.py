@@ -2,10 +2,10 @@
 
 import json
 
-from detectron2.engine import launch
 from detectron2.utils import comm
 
 from tests.slender_sets import evaluator_for, random_set, run
+from tests.two_processes import run_in_two_processes
 
 TASKS = ("bbox", "segm")
 
@@ -21,7 +21,7 @@ def evaluate_half(folder):
 
 
 def test_two_processes_give_the_results_of_one(tmp_path):
-    launch(evaluate_half, 2, dist_url="auto", args=(tmp_path,))
+    run_in_two_processes(evaluate_half, tmp_path)
     (tmp_path / "one").mkdir()
     data, found = random_set(5, images=9, masks=True)
     expected = run(evaluator_for(tmp_path / "one", data, TASKS), data, found)

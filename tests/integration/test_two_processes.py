@@ -3,10 +3,10 @@
 import json
 
 import torch
-from detectron2.engine import launch
 
 from tests.integration.two_processes import train_both, train_segmentor
 from tests.tiny_coco import write_tiny_coco
+from tests.two_processes import run_in_two_processes
 
 
 def test_two_processes_equal_one(tmp_path):
@@ -33,7 +33,7 @@ def test_two_processes_equal_one(tmp_path):
     words += ["BN", "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "TEST.EVAL_PERIOD", "0"]
     words += ["DATASETS.TRAIN", "('tiny_two_boxes',)", "DATASETS.TEST", "('tiny_two_boxes',)"]
     words += ["OUTPUT_DIR", str(tmp_path / "boxes")]
-    launch(train_both, 2, dist_url="auto", args=(tmp_path, words))
+    run_in_two_processes(train_both, tmp_path, words)
 
     for name, adapted in (("two", False), ("adapted_two", True)):
         one = train_segmentor(tmp_path, f"one_of_{name}", adapted).model.state_dict()

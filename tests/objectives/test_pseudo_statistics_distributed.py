@@ -1,10 +1,10 @@
 """Running statistics of pseudo-labels over two processes."""
 
 import torch
-from detectron2.engine import launch
 from detectron2.utils import comm
 
 from drfpn_da.objectives.pseudo_statistics import PseudoLabelStatistics
+from tests.two_processes import run_in_two_processes
 
 SCORES, CLASSES = torch.tensor([0.9, 0.6, 0.8]), torch.tensor([0, 1, 1])
 PROBABILITIES = torch.tensor([[0.8, 0.2], [0.5, 0.5], [0.2, 0.8]])
@@ -26,7 +26,7 @@ def note_part(folder):
 
 
 def test_two_processes_note_what_one_would(tmp_path):
-    launch(note_part, 2, dist_url="auto", args=(tmp_path,))
+    run_in_two_processes(note_part, tmp_path)
     expected = note(slice(0, 3))
     gradients = []
     for rank in range(2):
