@@ -51,7 +51,7 @@ def test_copies_are_registered(downloads, capsys):
     first = records[1]
     assert (first["width"], first["height"]) == (32, 16)
     np.testing.assert_allclose(
-        first["intrinsics"], [[30, 0, 16.5], [0, 31, 7.5], [0, 0, 1]], rtol=0
+        first["intrinsics"], [[30, 0, 16.25], [0, 31, 7.25], [0, 0, 1]], rtol=0
     )
     labels = np.asarray(Image.open(first["sem_seg_file_name"]))
     assert labels.shape == (16, 32)
@@ -99,5 +99,5 @@ def test_bad_budget_and_height(downloads, capsys):
 def test_camera_of_another_size_is_refused(tmp_path):
     camera = tmp_path / "camera.json"
     camera.write_text(json.dumps(CAMERA))
-    with pytest.raises(ValueError, match=r"u0 33\.0 does not fit a picture of 32x16"):
+    with pytest.raises(ValueError, match=r"principal point \(33\.0, 15\.0\)"):
         small_intrinsics(camera, (32, 16), (32, 16))

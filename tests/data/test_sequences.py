@@ -14,7 +14,7 @@ from detectron2.data import transforms as T
 
 from drfpn_da import model_zoo
 from drfpn_da.data import SequenceMapper, build_sequence_loader, get_sequence_dicts
-from drfpn_da.data.sequences import check_intrinsics, transform_intrinsics
+from drfpn_da.data.intrinsics import check_intrinsics, transform_intrinsics
 
 K = np.array([[60.0, 0, 31.5], [0, 50.0, 20.0], [0, 0, 1]])
 

@@ -8,6 +8,7 @@ import pytest
 from detectron2.data import DatasetCatalog
 
 from drfpn_da import model_zoo
+from drfpn_da.data import build_train_loader
 from drfpn_da.data.subset import labelled_records, pick_named, pick_random, read_names
 
 RECORDS = [{"file_name": f"/data/{i:04d}.png", "height": 4, "width": 4} for i in range(2975)]
@@ -52,3 +53,12 @@ def test_from_a_config():
         assert labelled_records(cfg) == pick_random(RECORDS[:4], 2, 0)
     finally:
         DatasetCatalog.remove(name)
+
+
+def test_relabelling_refuses_a_subset():
+    cfg = model_zoo.get_config("scn/streets/faster_rcnn_mobilenetv2_fpn_mini.yaml")
+    cfg.defrost()
+    cfg.SCN_RELABEL.ENABLED = True
+    cfg.DATASETS.LABELLED.COUNT = 2
+    with pytest.raises(ValueError, match=r"DATASETS\.LABELLED.*SCN_RELABEL\.ENABLED"):
+        build_train_loader(cfg)

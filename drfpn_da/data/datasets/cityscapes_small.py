@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+from detectron2.data import transforms as T
 from detectron2.data.datasets.builtin_meta import CITYSCAPES_CATEGORIES
 from PIL import Image
 
 from ...labels.selection import random_order
+from ..intrinsics import check_intrinsics, transform_intrinsics
 from .catalog import register_dataset, set_paths
 from .paths import build_once, datasets_root, require_layout
 
@@ -135,26 +137,20 @@ def small_intrinsics(
     """Return the (3, 3) camera matrix of a picture that was resized from ``size`` to ``small``.
 
     Args:
-        camera: official JSON with ``intrinsic``: fx, fy, u0, v0 in pixels of the full picture.
+        camera: official JSON with ``intrinsic``: fx, fy, u0, v0 in pixels of the full picture,
+            pixel (0, 0) being the centre of the top left one.
         size: (width, height) of the full picture.
         small: (width, height) of the copy.
 
     Raises:
-        ValueError: the principal point lies outside the middle half of the picture: the file does
-            not belong to it.
+        ValueError: the file does not belong to a picture of that size.
     """
     values = json.loads(camera.read_text())["intrinsic"]
-    x, y = small[0] / size[0], small[1] / size[1]
-    for name, at, extent in (("u0", values["u0"], size[0]), ("v0", values["v0"], size[1])):
-        if not extent / 4 < at < 3 * extent / 4:
-            raise ValueError(
-                f"{camera}: {name} {at} does not fit a picture of {size[0]}x{size[1]} pixels"
-            )
-    return [
-        [values["fx"] * x, 0.0, values["u0"] * x],
-        [0.0, values["fy"] * y, values["v0"] * y],
-        [0.0, 0.0, 1.0],
-    ]
+    full = [[values["fx"], 0, values["u0"]], [0, values["fy"], values["v0"]], [0, 0, 1]]
+    checked = check_intrinsics(full, (size[1], size[0]), str(camera))
+    resize = T.ResizeTransform(size[1], size[0], small[1], small[0])
+    matrix: list[list[float]] = transform_intrinsics(checked, resize).tolist()
+    return matrix
 
 
 def _shrink(source: Path, target: Path, size: tuple[int, int]) -> None:

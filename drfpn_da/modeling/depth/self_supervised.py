@@ -142,7 +142,7 @@ class SelfSupervisedDepth(nn.Module):
         """Return losses in training, else predictions; see the class."""
         if self.training:
             return self._losses(batched_inputs)
-        images = self._batch([x["image"] for x in batched_inputs])
+        images = self.preprocess_image(batched_inputs)
         disparity = self.decoder(self.backbone(images.tensor))[0]
         return [
             self._prediction(one, size, sample)
@@ -156,6 +156,10 @@ class SelfSupervisedDepth(nn.Module):
         cropped = disparity[None, :, : size[0], : size[1]]
         resized = F.interpolate(cropped, wanted, mode="bilinear", align_corners=False)[0, 0]
         return {"disparity": resized, "depth": self._depth(resized)}
+
+    def preprocess_image(self, batched_inputs: Sequence[dict[str, Any]]) -> ImageList:
+        """Normalise and pad pictures as inference does; features are measured on the same."""
+        return self._batch([x["image"] for x in batched_inputs])
 
     def _batch(self, pictures: Sequence[Tensor]) -> ImageList:
         """Normalise pictures and pad them to a size that all strides divide."""
