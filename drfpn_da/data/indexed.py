@@ -97,7 +97,18 @@ def get_annotation_index(names: Sequence[str], **kwargs: Any) -> AnnotationIndex
 
 
 def load_indexed_from_config(cfg: CfgNode) -> tuple[list[dict[str, Any]], AnnotationIndex]:
-    """:func:`load_indexed` of ``DATASETS.TRAIN``, filtered as the config says."""
+    """:func:`load_indexed` of ``DATASETS.TRAIN``, filtered as the config says.
+
+    Raises:
+        ValueError: ``DATASETS.LABELLED`` would leave out records; or see :func:`load_indexed`.
+    """
+    subset = cfg.DATASETS.LABELLED
+    if subset.COUNT or subset.FILE:
+        raise ValueError(
+            f"DATASETS.LABELLED (COUNT {subset.COUNT}, FILE '{subset.FILE}') leaves out records, "
+            "but SCN_RELABEL.ENABLED follows all annotations of DATASETS.TRAIN: write a COCO file "
+            "of the subset and train on that, or write SCN_RELABEL.ENABLED False"
+        )
     keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
     return load_indexed(
         cfg.DATASETS.TRAIN,

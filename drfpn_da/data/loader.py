@@ -140,16 +140,6 @@ class TrainLoader:
             yield batch
 
 
-def _refuse_subset(cfg: CfgNode) -> None:
-    node = cfg.DATASETS.LABELLED
-    if node.COUNT or node.FILE:
-        raise ValueError(
-            f"DATASETS.LABELLED (COUNT {node.COUNT}, FILE '{node.FILE}') leaves out records, but "
-            "SCN_RELABEL.ENABLED follows all annotations of DATASETS.TRAIN: write a COCO file of "
-            "the subset and train on that, or write SCN_RELABEL.ENABLED False"
-        )
-
-
 def _from_config(
     cfg: CfgNode,
     mapper: Mapper | None = None,
@@ -159,7 +149,6 @@ def _from_config(
 ) -> dict[str, Any]:
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     if "SCN_RELABEL" in cfg and cfg.SCN_RELABEL.ENABLED:
-        _refuse_subset(cfg)
         dataset = load_indexed_from_config(cfg)[0] if dataset is None else dataset
         mapper = mapper or IndexedMapper(cfg, True)
     dataset = labelled_records(cfg) if dataset is None else dataset
