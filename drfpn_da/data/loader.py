@@ -27,6 +27,7 @@ from ..compat import global_indices, train_loader_arguments
 from .checked_mapper import CheckedMapper, Mapper
 from .indexed import IndexedMapper, load_indexed_from_config
 from .seeding import Stream, derive_seed, seeded
+from .sem_seg_labels import check_label_ids
 from .slender_sampler import SLENDERNESS_SAMPLER, sampler_from_config
 from .subset import labelled_records
 from .views import ViewMapper, build_views
@@ -162,6 +163,7 @@ def _from_config(
         arguments = train_loader_arguments(cfg, mapper, dataset=dataset, sampler=sampler)
     if balanced:
         arguments["sampler"] = sampler_from_config(cfg, arguments["dataset"], seed)
+    arguments["mapper"] = check_label_ids(cfg, arguments["mapper"])
     # A config of detectron2 alone, without the keys of drfpn_da, will do.
     view = cfg.INPUT.get("SOURCE_VIEW", "weak")
     if view != "weak":
