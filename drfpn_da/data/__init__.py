@@ -2,7 +2,10 @@
 
 from .datasets import register_all, register_coco_json, register_image_folder
 from .indexed import IndexedMapper, load_indexed
+from .labelled_share import LabelledShareSampler
 from .loader import build_train_loader
+from .patch_loader import PatchPool, build_patch_loader, split_patches
+from .patches import PatchMapper
 from .sequences import SequenceMapper, build_sequence_loader, get_sequence_dicts
 from .two_stream import (
     build_adaptation_loader,
@@ -16,8 +19,12 @@ from .views import VIEW_REGISTRY
 __all__ = [
     "VIEW_REGISTRY",
     "IndexedMapper",
+    "LabelledShareSampler",
+    "PatchMapper",
+    "PatchPool",
     "SequenceMapper",
     "build_adaptation_loader",
+    "build_patch_loader",
     "build_sequence_loader",
     "build_target_loader",
     "build_train_loader",
@@ -25,6 +32,7 @@ __all__ = [
     "get_sequence_dicts",
     "get_target_dicts",
     "load_indexed",
+    "split_patches",
     "register_coco_json",
     "register_image_folder",
     "validate_datasets",

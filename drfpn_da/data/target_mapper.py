@@ -15,6 +15,7 @@ KEPT = ("file_name", "height", "width", "image_id")
 #: Names of labels in records and samples; they cannot be kept, and no mapper may add them.
 LABELS = (
     "annotations",
+    "class_id",
     "instances",
     "sem_seg",
     "sem_seg_file_name",

@@ -10,6 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 logger = logging.getLogger(__name__)
 
+_PATCH = ("MODEL.PATCH_CLASSIFIER.NUM_CLASSES", "thing_classes")
 _ROI = ("MODEL.ROI_HEADS.NUM_CLASSES", "thing_classes")
 _SEM_SEG = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "stuff_classes")
 
@@ -21,6 +22,8 @@ CLASS_KEYS = {
     "SemanticSegmentor": [_SEM_SEG],
     "RetinaNet": [("MODEL.RETINANET.NUM_CLASSES", "thing_classes")],
     "FCOS": [("MODEL.FCOS.NUM_CLASSES", "thing_classes")],
+    "PatchClassifier": [_PATCH],
+    "SoftLabelClassifier": [_PATCH],
 }
 #: Meta-architectures that train on two domains -> the detector inside; None: the one of
 #: MODEL.ADAPT.DETECTOR, which adapts with the objectives of MODEL.ADAPT.OBJECTIVES only.
@@ -46,7 +49,7 @@ def validate_datasets(cfg: CfgNode) -> None:
         _check_target(cfg)
         if cfg.MODEL.ADAPT.BASELINE == "oracle":
             splits.append("TARGET")
-    elif cfg.DATASETS.TRAIN and cfg.DATASETS.TARGET:
+    elif _detector(cfg) != "SoftLabelClassifier" and cfg.DATASETS.TRAIN and cfg.DATASETS.TARGET:
         logger.warning(
             "DATASETS.TARGET %s is not used: only MODEL.META_ARCHITECTURE %s adapts to a target",
             list(cfg.DATASETS.TARGET),

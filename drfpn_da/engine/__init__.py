@@ -7,6 +7,7 @@ from .lazy import evaluate_lazy, start_lazy_run, train_lazy
 from .relabel_hook import SCNRelabelHook
 from .run import start_run
 from .second_opinion import SecondOpinion
+from .soft_label_hook import SoftLabelHook
 from .step import CPUAMPTrainer, amp_trainer, build_ddp_model
 from .trainer import Trainer
 from .wandb_writer import WandbWriter
@@ -17,6 +18,7 @@ __all__ = [
     "PredictionPictures",
     "SecondOpinion",
     "SCNRelabelHook",
+    "SoftLabelHook",
     "StepSeed",
     "Trainer",
     "WandbWriter",

@@ -18,6 +18,8 @@ from torch import nn
 
 from ..compat import default_trainer_parts
 from ..data.checked_mapper import CheckedMapper
+from ..data.patch_loader import build_patch_loader
+from ..data.patches import PATCH_MODELS, PatchMapper
 from ..data.seeding import Stream, derive_seed, seed_everything
 from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
@@ -34,6 +36,7 @@ from .optimizer import build_optimizer
 from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
 from .second_opinion import the_other
+from .soft_label_hook import build_soft_label_hooks
 from .step import amp_trainer, build_ddp_model
 from .wandb_writer import WandbWriter
 
@@ -81,12 +84,15 @@ class Trainer(DefaultTrainer):
         """Return a loader whose batches depend on the seed and the iteration alone."""
         if cfg.MODEL.META_ARCHITECTURE in SEQUENCE_MODELS:
             return build_sequence_loader(cfg)
+        if cfg.MODEL.META_ARCHITECTURE in PATCH_MODELS:
+            return build_patch_loader(cfg)
         return build_adaptation_loader(cfg)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
         """Return detectron2's loader, with errors that name the picture."""
-        mapper = CheckedMapper(DatasetMapper(cfg, False))
+        kind = PatchMapper if cfg.MODEL.META_ARCHITECTURE in PATCH_MODELS else DatasetMapper
+        mapper = CheckedMapper(kind(cfg, False))
         return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
 
     @classmethod
@@ -147,7 +153,12 @@ class Trainer(DefaultTrainer):
         if cfg.DATASETS.TEST:
             check_evaluation(cfg, self.model)
         relabelling = build_relabel_hooks(cfg, self.model)
-        ret = [StepSeed(cfg.SEED), *relabelling, *super().build_hooks()]
+        ret = [
+            StepSeed(cfg.SEED),
+            *relabelling,
+            *build_soft_label_hooks(cfg),
+            *super().build_hooks(),
+        ]
         extra: list[HookBase] = []
         if cfg.TEST.AUG.ENABLED:
             extra.append(hooks.EvalHook(0, lambda: self.test_with_TTA(cfg, self.model)))

@@ -8,6 +8,7 @@ from .build import (
     evaluator_types,
     register_evaluator,
 )
+from .classification import ClassificationEvaluator
 from .coco import FastCOCOEvaluator
 from .depth import DepthEvaluator
 from .label_free import SECOND_OPINION, LabelFreeEvaluator
@@ -22,6 +23,7 @@ from .slender import SlenderCOCOEvaluator
 from .voc_of_coco import VOCOfCOCOEvaluator
 
 __all__ = [
+    "ClassificationEvaluator",
     "DepthEvaluator",
     "EvaluationContext",
     "FastCOCOEvaluator",

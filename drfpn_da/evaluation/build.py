@@ -69,7 +69,7 @@ def register_evaluator(
     Args:
         types: names that datasets give in ``evaluator_type`` or ``evaluator_types``.
         predicts: the factory is used if the model predicts at least one of these kinds:
-            "instances", "masks", "proposals", "sem_seg", "panoptic", "depth".
+            "instances", "masks", "proposals", "sem_seg", "panoptic", "depth", "classes".
         replace: forget what the types meant before.
 
     A type may have several factories: detectron2's ``coco_panoptic_seg`` has three.

@@ -15,6 +15,7 @@ from detectron2.evaluation import (
 from drfpn_da.compat import install_cityscapes_bridge
 
 from .build import LABEL_FREE, EvaluationContext, register_evaluator
+from .classification import ClassificationEvaluator
 from .coco import FastCOCOEvaluator
 from .depth import DepthEvaluator
 from .label_free import LabelFreeEvaluator
@@ -105,6 +106,12 @@ def panoptic(context: EvaluationContext) -> DatasetEvaluator:
 def depth(context: EvaluationContext) -> DatasetEvaluator:
     """Errors of depth after median scaling."""
     return DepthEvaluator(context.dataset_name, context.distributed)
+
+
+@register_evaluator("classification", predicts="classes")
+def classification(context: EvaluationContext) -> DatasetEvaluator:
+    """Accuracy and calibration of classes of whole pictures."""
+    return ClassificationEvaluator(context.dataset_name, context.distributed)
 
 
 @register_evaluator(LABEL_FREE, predicts=("instances", "sem_seg"))

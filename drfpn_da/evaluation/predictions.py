@@ -1,7 +1,7 @@
 """What a configured model predicts, by one table from meta-architecture to kinds.
 
 Kinds: "instances", "masks" (instances with masks), "keypoints", "proposals", "sem_seg", "panoptic",
-"depth".
+"depth", "classes".
 """
 
 from __future__ import annotations
@@ -88,6 +88,11 @@ def _proposals(cfg: CfgNode) -> frozenset[str]:
 @register_predicted_kinds("SelfSupervisedDepth")
 def _depth(cfg: CfgNode) -> frozenset[str]:
     return frozenset({"depth"})
+
+
+@register_predicted_kinds("PatchClassifier")
+def _classes(cfg: CfgNode) -> frozenset[str]:
+    return frozenset({"classes"})
 
 
 @register_predicted_kinds("SemanticSegmentor", "DepthMixSegmentor")

@@ -24,6 +24,7 @@ from .importance import (
     relabel_by_margin,
     split_by_importance,
 )
+from .label_quality import expected_calibration_error, stickiness
 from .mix_masks import (
     class_masks,
     cut_masks,
@@ -32,6 +33,7 @@ from .mix_masks import (
     normalize_disparity,
 )
 from .mixing import confine_masks, mix_with_next
+from .mixup import mixup
 from .monodepth import (
     edge_aware_smoothness,
     feature_distance,
@@ -107,6 +109,9 @@ __all__ = [
     "normalize_disparity",
     "confine_masks",
     "mix_with_next",
+    "mixup",
+    "expected_calibration_error",
+    "stickiness",
     "pixel_cross_entropy",
     "edge_aware_smoothness",
     "feature_distance",

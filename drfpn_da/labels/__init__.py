@@ -18,6 +18,7 @@ from .selection import (
     select_in_cycles,
     uncertainty_bias,
 )
+from .soft_labels import SoftLabelStore
 from .store import RelabelStore
 from .votes import Tally, VoteAccumulator, merge_votes, tally_votes
 
@@ -31,6 +32,7 @@ __all__ = [
     "RelabelPolicy",
     "RelabelStore",
     "Selection",
+    "SoftLabelStore",
     "Tally",
     "VoteAccumulator",
     "file_sha256",

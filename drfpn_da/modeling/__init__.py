@@ -4,7 +4,7 @@ from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
 from .dense_heads import SlenderFCOSHead
 from .depth import DepthDecoder, PoseNetwork, SelfSupervisedDepth
 from .feature_taps import FeatureTaps, Recording
-from .meta_arch import FCOS, AdaptiveModel
+from .meta_arch import FCOS, AdaptiveModel, PatchClassifier, SoftLabelClassifier
 from .roi_heads import (
     SCNCascadeROIHeads,
     SCNFastRCNNOutputLayers,
@@ -21,6 +21,8 @@ __all__ = [
     "FeatureTaps",
     "MeanTeacher",
     "Recording",
+    "PatchClassifier",
+    "SoftLabelClassifier",
     "DRFPNNeck",
     "LastLevelP6P7",
     "MobileNetV2",

@@ -1,6 +1,6 @@
 """Dataset registrations, one file each, and :func:`register_all` that makes them known."""
 
-from . import bccd, camvid, cars, cityscapes, cityscapes_small, coco128, streets, voc_art
+from . import bccd, camvid, cars, cifar10n, cityscapes, cityscapes_small, coco128, streets, voc_art
 from .custom import register_coco_json, register_image_folder
 from .streets import streets_folder
 
@@ -9,6 +9,16 @@ __all__ = ["register_all", "register_coco_json", "register_image_folder", "stree
 
 def register_all() -> None:
     """Register every data set of the package; reads no data and may be called again."""
-    modules = (bccd, camvid, cars, cityscapes, cityscapes_small, coco128, streets, voc_art)
+    modules = (
+        bccd,
+        camvid,
+        cars,
+        cifar10n,
+        cityscapes,
+        cityscapes_small,
+        coco128,
+        streets,
+        voc_art,
+    )
     for module in modules:
         module.register()

@@ -8,6 +8,7 @@ from .build import (
 )
 from .drfpn import DRFPN, DRFPNNeck, LastLevelP6P7
 from .mobilenet import MobileNetV2, build_mobilenetv2_backbone
+from .small_resnet import build_small_resnet_backbone, small_resnet
 from .timm_body import TimmBackbone, build_timm_backbone
 from .vgg import VGG16, VGG16BoxHead, build_vgg16_backbone
 
@@ -24,6 +25,8 @@ __all__ = [
     "build_mobilenetv2_backbone",
     "build_resnet_drfpn_backbone",
     "build_retinanet_resnet_drfpn_backbone",
+    "build_small_resnet_backbone",
     "build_timm_backbone",
     "build_vgg16_backbone",
+    "small_resnet",
 ]
