@@ -4,6 +4,7 @@ import json
 
 import torch
 
+from tests.integration.two_patch_processes import train_in_double
 from tests.integration.two_processes import train_both, train_segmentor
 from tests.tiny_coco import write_tiny_coco
 from tests.two_processes import run_in_two_processes
@@ -43,7 +44,20 @@ def test_two_processes_equal_one(tmp_path):
             torch.testing.assert_close(ranks[0][key], value, rtol=0, atol=1e-9, msg=key)
         assert any(key.startswith("objectives.") for key in one) == adapted
         assert all(v.dtype == torch.float64 for k, v in one.items() if v.is_floating_point())
+    assert_same_soft_labels(tmp_path / "patches")
     assert 0 <= json.loads((tmp_path / "results.json").read_text())["AP"] <= 100
     log = (tmp_path / "boxes" / "log.txt").read_text()
     assert "Training on the CPU with 2 gloo processes" in log
     assert (tmp_path / "boxes" / "model_final.pth").is_file()
+
+
+def assert_same_soft_labels(folder):
+    """Each process holds the table that one process with the whole batch makes."""
+    train_in_double(folder, labelled_per_batch=2)
+    one = torch.load(folder / "of_1_0.pth", weights_only=True)
+    ranks = [torch.load(folder / f"of_2_{rank}.pth", weights_only=True) for rank in range(2)]
+    assert one["epochs"] == ranks[0]["epochs"] == 2
+    assert torch.equal(ranks[0]["table"], ranks[1]["table"])
+    torch.testing.assert_close(ranks[0]["table"], one["table"], rtol=0, atol=1e-6)
+    for key, value in one["model"].items():
+        torch.testing.assert_close(ranks[0]["model"][key], value, rtol=0, atol=1e-8, msg=key)

@@ -11,6 +11,7 @@ from detectron2.utils import comm
 from drfpn_da.config import argument_parser
 from drfpn_da.data import register_image_folder
 from drfpn_da.engine import Trainer
+from tests.integration.two_patch_processes import train_in_double
 from tests.scripts import load_script
 from tests.tiny_coco import register_tiny, tiny_cfg
 
@@ -48,11 +49,12 @@ def train_segmentor(folder: Path, name: str, adapted: bool = False) -> Trainer:
 
 
 def train_both(folder: Path, words: list[str]) -> None:
-    """Train the segmentor, then a detector by the command line of train_net."""
+    """Train the segmentor, a classifier, and a detector by the command line of train_net."""
     torch.set_num_threads(1)
     for name, adapted in (("two", False), ("adapted_two", True)):
         trainer = train_segmentor(folder, name, adapted)
         torch.save(trainer.model.module.state_dict(), folder / f"{name}_{comm.get_rank()}.pth")
+    train_in_double(folder / "patches", labelled_per_batch=1)
     tool = load_script(Path(__file__).parents[2] / "tools" / "train_net.py")
     results = tool.main(argument_parser().parse_args(words))
     if comm.is_main_process():

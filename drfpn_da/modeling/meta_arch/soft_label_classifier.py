@@ -85,8 +85,7 @@ class SoftLabelClassifier(PatchClassifier):
         self.labelled_per_batch, self.mixup_alpha = labelled_per_batch, mixup_alpha
         self.prior_weight, self.entropy_weight = prior_weight, entropy_weight
         self.batch_statistics = batch_statistics
-        frequencies = _checked_prior(prior, self.num_classes)
-        self.register_buffer("prior", torch.tensor(frequencies), persistent=False)
+        self.prior = _checked_prior(prior, self.num_classes)
         self.soft_targets: Optional[SoftTargets] = None
         self.relabelled: Optional[tuple[Tensor, Tensor]] = None
 
@@ -131,10 +130,12 @@ class SoftLabelClassifier(PatchClassifier):
         return self._losses(at_least_float32(self.logits(images)), targets)
 
     def _losses(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        losses = {"loss_cls": F.cross_entropy(logits, targets)}
+        losses = {"loss_cls": F.cross_entropy(logits, targets.to(logits.dtype))}
         if self.prior_weight:
             mean = logits.softmax(dim=1).mean(dim=0)
-            losses["loss_prior"] = self.prior_weight * prior_regulariser(mean, self.prior)
+            losses["loss_prior"] = self.prior_weight * prior_regulariser(
+                mean, mean.new_tensor(self.prior)
+            )
         if self.entropy_weight:
             losses["loss_entropy"] = self.entropy_weight * entropy_regulariser(logits)
         return losses
