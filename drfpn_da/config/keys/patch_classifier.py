@@ -11,6 +11,7 @@ def add_keys(_C: CN) -> None:
     # DATASETS.TRAIN beyond DATASETS.LABELLED, or of DATASETS.TARGET, without their labels.
     # ---------------------------------------------------------------------------- #
     _C.MODEL.PATCH_CLASSIFIER = CN()
+    # Classes a picture or crop is told apart into.
     _C.MODEL.PATCH_CLASSIFIER.NUM_CLASSES = 10
     # Output of the backbone that is averaged over the picture. "": the one of the largest stride.
     _C.MODEL.PATCH_CLASSIFIER.IN_FEATURE = ""
@@ -23,6 +24,7 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.SMALL_RESNET.CHANNELS = [16, 32, 64]
     # Blocks of two convolutions in each stage.
     _C.MODEL.SMALL_RESNET.BLOCKS = 1
+    # Normalisation layer, by detectron2's names.
     _C.MODEL.SMALL_RESNET.NORM = "BN"
 
     _C.MODEL.SOFT_LABELS = CN()
