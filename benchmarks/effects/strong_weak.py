@@ -42,9 +42,13 @@ STUDIES: dict[str, dict[str, Any]] = {
         "config": "strong_weak/camvid/faster_rcnn_mobilenetv2_drfpn.yaml",
         "source": "camvid_boxes_day_val",
         "target": "camvid_boxes_dusk_val",
-        "options": [],
-        "burn_in": ["SOLVER.MAX_ITER", 400, "SOLVER.STEPS", "(380,)"],
-        "adapt": ["SOLVER.MAX_ITER", 200, "SOLVER.STEPS", "(150,)", "SOLVER.WARMUP_ITERS", 20],
+        "options": [
+            *("INPUT.MIN_SIZE_TRAIN", "(192,)", "INPUT.MIN_SIZE_TEST", 192),
+            *("MODEL.DRFPN.PPM.ENABLED", False, "MODEL.DRFPN.SRB.ENABLED", False),
+            *("MODEL.DRFPN.CRB.ENABLED", False, "MODEL.DRFPN.BOTTOM_UP_PATH", False),
+        ],
+        "burn_in": ["SOLVER.MAX_ITER", 500, "SOLVER.STEPS", "(440,)"],
+        "adapt": ["SOLVER.MAX_ITER", 200, "SOLVER.STEPS", "(160,)", "SOLVER.WARMUP_ITERS", 20],
         "no shift": ["DATASETS.TARGET", "('camvid_boxes_day_train',)"],
     },
 }
