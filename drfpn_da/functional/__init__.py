@@ -24,7 +24,7 @@ from .importance import (
     relabel_by_margin,
     split_by_importance,
 )
-from .label_quality import expected_calibration_error, stickiness
+from .label_quality import expected_calibration_error, reliability_bins, stickiness
 from .mix_masks import (
     class_masks,
     cut_masks,
@@ -32,7 +32,7 @@ from .mix_masks import (
     next_in_cycle,
     normalize_disparity,
 )
-from .mixing import confine_masks, mix_with_next
+from .mixing import confine_masks, mix_with_next, picture_masks, stack_padded
 from .mixup import mixup
 from .monodepth import (
     edge_aware_smoothness,
@@ -83,6 +83,7 @@ __all__ = [
     "importance_cross_entropy",
     "mean_by_group",
     "rank_regularisation",
+    "reliability_bins",
     "relabel_by_margin",
     "split_by_importance",
     "box_offsets",
@@ -99,6 +100,7 @@ __all__ = [
     "median_scale",
     "farthest_points",
     "pairwise_distances",
+    "stack_padded",
     "standardize_features",
     "CONFIDENCE_RULES",
     "confidence_weights",
@@ -112,6 +114,7 @@ __all__ = [
     "mixup",
     "expected_calibration_error",
     "stickiness",
+    "picture_masks",
     "pixel_cross_entropy",
     "edge_aware_smoothness",
     "feature_distance",

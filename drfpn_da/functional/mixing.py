@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .mix_masks import next_in_cycle
@@ -41,3 +45,21 @@ def confine_masks(masks: Tensor, inside: Tensor) -> Tensor:
         of picture ``i``; beyond it the mask means nothing.
     """
     return masks | ~next_in_cycle(inside)
+
+
+def stack_padded(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Stack (..., h, w) maps at the top left of zeros of one size (H, W)."""
+    return torch.stack(
+        [F.pad(m, (0, size[1] - m.shape[-1], 0, size[0] - m.shape[-2])) for m in maps]
+    )
+
+
+def picture_masks(sizes: Sequence[tuple[int, int]], device: torch.device | str = "cpu") -> Tensor:
+    """Return (N, H, W) bool, True where a canvas as large as the largest shows picture ``i``.
+
+    Args:
+        sizes: (height, width) of each picture.
+        device: of the masks.
+    """
+    full = [torch.ones(size, dtype=torch.bool, device=device) for size in sizes]
+    return stack_padded(full, (max(h for h, _ in sizes), max(w for _, w in sizes)))

@@ -64,6 +64,7 @@ class Objective(nn.Module):
         name: key in checkpoints (``objectives.<name>.*``) and prefix of its losses.
         needs_target: target pictures must pass the backbone.
         needs_teacher: a :class:`MeanTeacher` must exist.
+        labels_target: :meth:`label_target` returns labels; one objective of a model at most does.
         at_inference: features are recorded in evaluation too.
         start_iter: before this iteration the objective is idle.
     """
@@ -71,6 +72,7 @@ class Objective(nn.Module):
     name = "objective"
     needs_target = True
     needs_teacher = False
+    labels_target = False
     at_inference = False
     start_iter = 0
 
@@ -84,8 +86,8 @@ class Objective(nn.Module):
         """Return target inputs with labels, or None.
 
         With labels, the target passes the whole detector, whose losses are in
-        ``step.target.losses``; they are not trained on unless this objective returns them. One
-        objective at most may label the target.
+        ``step.target.losses``; they are not trained on unless this objective returns them. Whoever
+        does so declares :attr:`labels_target`.
         """
         return None
 

@@ -22,23 +22,31 @@ class MeanTeacher(nn.Module):
         decay: share of the old value kept per step, in [0, 1). In the first steps less is kept,
             ``1 - 1 / n`` at the n-th, so that the start does not linger.
         start_iter: before this iteration the teacher equals the student.
+        period: iterations between two moves. With ``decay`` 0 the teacher is a snapshot of the
+            student, frozen for a period: with the iterations of an epoch, labels that are replaced
+            after each epoch (arXiv 1908.02983).
 
     Attributes:
         detector: the averaged detector.
         updates: number of averaged steps.
 
     Raises:
-        ValueError: ``decay`` is out of range.
+        ValueError: ``decay`` or ``period`` is out of range.
     """
 
     updates: Tensor
 
-    def __init__(self, student: nn.Module, decay: float = 0.9996, start_iter: int = 0) -> None:
+    def __init__(
+        self, student: nn.Module, decay: float = 0.9996, start_iter: int = 0, period: int = 1
+    ) -> None:
         super().__init__()
         if not 0 <= decay < 1:
             raise ValueError(f"MODEL.TEACHER.DECAY is {decay}; it must be in [0, 1)")
+        if period < 1:
+            raise ValueError(f"MODEL.TEACHER.PERIOD is {period}; write at least 1")
         self.decay = decay
         self.start_iter = start_iter
+        self.period = period
         self.detector = copy.deepcopy(student).requires_grad_(False).eval()
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         InnerKeys(self, "detector", own=["updates"], ending=".ema")
@@ -57,6 +65,8 @@ class MeanTeacher(nn.Module):
         """
         if iteration <= self.start_iter:
             self.copy_from(student)
+            return
+        if (iteration - self.start_iter) % self.period:
             return
         self.updates += 1
         keep = min(self.decay, 1 - 1 / (int(self.updates) + 1))

@@ -1,6 +1,7 @@
 """Objectives: losses beside a plain detector. Importing this registers them."""
 
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
+from .dense_pseudo_label import DensePseudoLabel
 from .depth_mix import DepthMix
 from .pseudo_label import PseudoLabel
 from .strong_weak import AlignmentTap, StrongWeakAlignment
@@ -9,6 +10,7 @@ __all__ = [
     "OBJECTIVE_REGISTRY",
     "AdaptationStep",
     "AlignmentTap",
+    "DensePseudoLabel",
     "DepthMix",
     "DomainPass",
     "Objective",

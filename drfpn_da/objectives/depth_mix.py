@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 import torch
-import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
@@ -21,7 +20,9 @@ from ..functional import (
     depth_masks,
     mix_with_next,
     normalize_disparity,
+    picture_masks,
     pixel_cross_entropy,
+    stack_padded,
 )
 from ..functional.generators import step_generator
 from ..layers.photometric import PhotometricAugmentation
@@ -99,6 +100,7 @@ class DepthMix(Objective):
 
     name = "depth_mix"
     needs_teacher = True
+    labels_target = True
 
     @configurable
     def __init__(
@@ -221,12 +223,10 @@ class DepthMix(Objective):
         images = preprocess(teacher, list(inputs))
         device = images.tensor.device
         sizes = picture_sizes(list(inputs))
-        height, width = (max(side) for side in zip(*sizes))
+        inside = picture_masks(sizes, device)
+        height, width = inside.shape[-2:]
         logits = semantic_logits(teacher, images)[..., :height, :width]
-        pictures = _canvas([x["image"].to(device) for x in inputs], (height, width))
-        inside = _canvas(
-            [torch.ones(size, dtype=torch.bool, device=device) for size in sizes], (height, width)
-        )
+        pictures = stack_padded([x["image"].to(device) for x in inputs], (height, width))
         probabilities = logits.softmax(dim=1)
         confidence, labels = probabilities.max(dim=1)
         disparity = self._disparity(inputs, inside) if self.mask == "depth" else None
@@ -282,16 +282,9 @@ class DepthMix(Objective):
                     "disparity must follow the transforms of its picture (DisparityMapper)"
                 )
             maps.append(one)
-        stacked = _canvas(maps, (inside.shape[-2], inside.shape[-1]))
+        stacked = stack_padded(maps, (inside.shape[-2], inside.shape[-1]))
         return (
             normalize_disparity(stacked, inside)
             if self.compare == "normalized_disparity"
             else stacked
         )
-
-
-def _canvas(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Stack (..., h, w) maps at the top left of zeros of one size."""
-    return torch.stack(
-        [F.pad(m, (0, size[1] - m.shape[-1], 0, size[0] - m.shape[-2])) for m in maps]
-    )

@@ -11,19 +11,16 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ..functional import at_least_float32
-from ..functional.class_prior import entropy_regulariser, prior_regulariser
 from ..functional.generators import step_generator
 from ..functional.pseudo_boxes import soft_cross_entropy
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
-from .pseudo_checks import check_detector, check_share, check_values, views_of
+from .pseudo_checks import KEPT, check_detector, check_share, check_values, views_of
+from .pseudo_regularisers import ramped_weight, regularisers
 from .pseudo_roi import RoiRecord, Stage, TeacherPass, install_recorder, match
 from .pseudo_statistics import PseudoLabelStatistics
 
 _LOCALISATION = ("box_reg", "_loc", "_ctr")
-# Fields of a target picture that go with its strong view; nothing that could be a label.
-_KEPT = ("file_name", "image_id", "height", "width", "domain")
 
 
 @OBJECTIVE_REGISTRY.register()
@@ -66,6 +63,7 @@ class PseudoLabel(Objective):
 
     name = "pseudo_label"
     needs_teacher = True
+    labels_target = True
 
     @configurable
     def __init__(
@@ -189,7 +187,7 @@ class PseudoLabel(Objective):
         self._labels = self._choose(detections)
         self._normalizer = getattr(step.detector, "loss_normalizer", None)
         return [
-            {**{key: x[key] for key in _KEPT if key in x}, "image": strong, "instances": label}
+            {**{key: x[key] for key in KEPT if key in x}, "image": strong, "instances": label}
             for x, (_, strong), label in zip(step.target_inputs, views, self._labels)
         ]
 
@@ -238,8 +236,7 @@ class PseudoLabel(Objective):
 
     def current_weight(self, iteration: int) -> float:
         """Return the weight of the losses at an iteration."""
-        progress = (iteration - self.start_iter) / self.ramp_iters if self.ramp_iters else 1.0
-        return self.weight * min(1.0, max(0.0, progress))
+        return ramped_weight(self.weight, iteration, self.start_iter, self.ramp_iters)
 
     def _roi_losses(self, student: Any, stages: list[Stage], iteration: int) -> dict[str, Tensor]:
         """Return what replaces or joins the losses of the ROI heads."""
@@ -268,7 +265,14 @@ class PseudoLabel(Objective):
                 losses[f"loss_box_reg{ending}"] = loss * factor
         share = foreground.float().mean()
         get_event_storage().put_scalar(f"{self.name}/share_foreground", float(share))
-        return {**losses, **self._regularisers(stages[-1].logits[foreground, :-1])}
+        regularised = regularisers(
+            stages[-1].logits[foreground, :-1],
+            self.statistics,
+            prior_weight=self.prior_weight,
+            entropy_weight=self.entropy_weight,
+            name=self.name,
+        )
+        return {**losses, **regularised}
 
     def _reliable(self, iteration: int) -> Tensor:
         """Return for each label (R,) of the batch whether the teacher finds its box again."""
@@ -282,19 +286,3 @@ class PseudoLabel(Objective):
             share = float(reliable.float().mean())
             get_event_storage().put_scalar(f"{self.name}/share_reliable", share)
         return reliable
-
-    def _regularisers(self, logits: Tensor) -> dict[str, Tensor]:
-        """Return R_A and R_H of foreground ROIs' (R, K) logits, without the background."""
-        losses: dict[str, Tensor] = {}
-        logits = at_least_float32(logits)
-        if self.prior_weight:
-            mean = self.statistics.mean_prediction(logits.softmax(dim=1))
-            divergence = prior_regulariser(mean, self.statistics.prior())
-            # No foreground ROI: nothing to learn from, but the graph stays connected.
-            loss = divergence if self.statistics.prediction_steps else logits.sum() * 0.0
-            losses["loss_prior"] = self.prior_weight * loss
-            get_event_storage().put_scalar(f"{self.name}/prior_divergence", float(loss.detach()))
-        if self.entropy_weight:
-            loss = entropy_regulariser(logits) if len(logits) else logits.sum() * 0.0
-            losses["loss_entropy"] = self.entropy_weight * loss
-        return losses

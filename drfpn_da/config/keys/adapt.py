@@ -23,6 +23,9 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.TEACHER.ENABLED = False
     # Share of the old weights kept at each step.
     _C.MODEL.TEACHER.DECAY = 0.9996
+    # Iterations between two moves of the teacher. With DECAY 0 it is a snapshot of the student,
+    # renewed after each period, which may be an epoch.
+    _C.MODEL.TEACHER.PERIOD = 1
     # Until this iteration the teacher equals the student.
     _C.MODEL.TEACHER.START_ITER = 0
     # Who is evaluated: "student" or "teacher".

@@ -1,4 +1,4 @@
-"""Keys of the objective PseudoLabel."""
+"""Keys of the objectives PseudoLabel and DensePseudoLabel."""
 
 from detectron2.config import CfgNode as CN
 
@@ -7,8 +7,8 @@ def add_keys(_C: CN) -> None:
     """Add the keys to a tree that has detectron2's top nodes."""
     # ---------------------------------------------------------------------------- #
     # PseudoLabel: a mean teacher labels the weak view, the student learns the strong view.
-    # Read when MODEL.ADAPT.OBJECTIVES has "PseudoLabel"; needs INPUT.TARGET_VIEWS
-    # ["weak", "strong"].
+    # Read when MODEL.ADAPT.OBJECTIVES has "PseudoLabel" (detectors) or "DensePseudoLabel"
+    # (segmentors); needs INPUT.TARGET_VIEWS ["weak", "strong"].
     # ---------------------------------------------------------------------------- #
     _C.MODEL.PSEUDO_LABEL = CN()
     # Weight of all losses on target pictures.
@@ -18,7 +18,8 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.PSEUDO_LABEL.START_ITER = 0
     # Iterations after START_ITER over which the weight rises linearly from 0; 0: at once.
     _C.MODEL.PSEUDO_LABEL.RAMP_ITERS = 0
-    # Detections of the teacher with at least this score become labels.
+    # Detections of the teacher with at least this score become labels; of segmentors, pixels whose
+    # most probable class has at least this probability.
     _C.MODEL.PSEUDO_LABEL.THRESHOLD = 0.8
 
     # Lower thresholds for classes of which the teacher is less confident: THRESHOLD times the
@@ -42,18 +43,26 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.PSEUDO_LABEL.JITTER.MAX_SPREAD = 0.02
 
     # R-CNN: ROI heads learn the teacher's whole class vector of each of the student's proposals,
-    # background included, in place of the hard class.
+    # background included, in place of the hard class. Segmentors: pixels learn class probabilities.
     _C.MODEL.PSEUDO_LABEL.SOFT = False
+    # Segmentors: mixup of strong views and their labels, lambda from Beta(alpha, alpha); 4 in arXiv
+    # 1908.02983, 1 in its released code; 0: off.
+    _C.MODEL.PSEUDO_LABEL.MIXUP_ALPHA = 0.0
+    # Segmentors: label nothing, add prior and entropy to the pass of pictures that another
+    # objective, such as DepthMix, labels.
+    _C.MODEL.PSEUDO_LABEL.REGULARISE_ONLY = False
 
-    # R-CNN: keep the mean prediction over foreground ROIs near the class frequencies (R_A of
-    # arXiv 1908.02983, published weight 0.8; 0: off).
+    # R-CNN and segmentors: keep the mean prediction over foreground ROIs, or pixels, near the class
+    # frequencies (R_A of arXiv 1908.02983, published weight 0.8; 0: off).
     _C.MODEL.PSEUDO_LABEL.PRIOR = CN()
     _C.MODEL.PSEUDO_LABEL.PRIOR.WEIGHT = 0.0
-    # Frequencies of the classes, summing to 1. []: those of the source labels seen so far.
+    # Frequencies of the classes, summing to 1. []: those of the source labels, or labelled pixels,
+    # seen so far.
     _C.MODEL.PSEUDO_LABEL.PRIOR.FREQUENCIES = []
     # Share of the old mean prediction kept at each step.
     _C.MODEL.PSEUDO_LABEL.PRIOR.MOMENTUM = 0.9
-    # R-CNN: weight of the entropy of foreground ROIs (R_H, published 0.4; 0: off).
+    # R-CNN and segmentors: weight of the entropy of foreground ROIs, or pixels (R_H, published 0.4;
+    # 0: off).
     _C.MODEL.PSEUDO_LABEL.ENTROPY_WEIGHT = 0.0
 
     # Refuse batches of a process with a smaller share of labelled pictures; 0: accept all.

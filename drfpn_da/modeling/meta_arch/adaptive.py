@@ -40,6 +40,7 @@ class AdaptiveModel(nn.Module):
         objectives: in the order in which they are evaluated; with different names.
         teacher_decay: of the mean teacher.
         teacher_start_iter: until then the teacher equals the detector.
+        teacher_period: iterations between two moves of the teacher.
         teacher: keep a teacher although no objective needs one.
         evaluate: "student" or "teacher".
 
@@ -57,12 +58,14 @@ class AdaptiveModel(nn.Module):
         teacher: bool = False,
         teacher_decay: float = 0.9996,
         teacher_start_iter: int = 0,
+        teacher_period: int = 1,
         evaluate: str = "student",
     ) -> None:
         super().__init__()
         names = [objective.name for objective in objectives]
         if len(set(names)) < len(names):
             raise ValueError(f"MODEL.ADAPT.OBJECTIVES: two objectives have one name in {names}")
+        _refuse_two_labellers(objectives)
         wants_teacher = teacher or evaluate == "teacher"
         if evaluate not in ("student", "teacher"):
             raise ValueError(f"MODEL.TEACHER.EVAL is '{evaluate}'; write student or teacher")
@@ -70,7 +73,7 @@ class AdaptiveModel(nn.Module):
         self.detector = detector
         # Copied before any objective installs hooks on the detector.
         self.teacher = (
-            MeanTeacher(detector, teacher_decay, teacher_start_iter)
+            MeanTeacher(detector, teacher_decay, teacher_start_iter, teacher_period)
             if wants_teacher or any(objective.needs_teacher for objective in objectives)
             else None
         )
@@ -108,6 +111,7 @@ class AdaptiveModel(nn.Module):
             "teacher": teacher.ENABLED,
             "teacher_decay": teacher.DECAY,
             "teacher_start_iter": teacher.START_ITER,
+            "teacher_period": teacher.PERIOD,
             "evaluate": teacher.EVAL,
         }
 
@@ -207,8 +211,6 @@ class AdaptiveModel(nn.Module):
     def _target_pass(self, step: AdaptationStep, active: Sequence[Objective]) -> DomainPass:
         labels = [(objective, objective.label_target(step)) for objective in active]
         labelled = [(objective, inputs) for objective, inputs in labels if inputs]
-        if len(labelled) > 1:
-            raise ValueError("MODEL.ADAPT.OBJECTIVES: more than one objective labels the target")
         if labelled:
             labeller, inputs = labelled[0][0], list(labelled[0][1])
             with self._taps.record(picture_sizes(inputs)) as features:
@@ -218,6 +220,16 @@ class AdaptiveModel(nn.Module):
         backbone: Any = self.detector.backbone
         run = partial(backbone, preprocess(self.detector, inputs).tensor)
         return DomainPass(inputs, self._taps.collect(run, picture_sizes(inputs)))
+
+
+def _refuse_two_labellers(objectives: Sequence[Objective]) -> None:
+    names = [type(objective).__name__ for objective in objectives if objective.labels_target]
+    if len(names) > 1:
+        raise ValueError(
+            f"MODEL.ADAPT.OBJECTIVES: {names} all label the target, but the student sees each "
+            "target picture once: keep one of them. DensePseudoLabel can add its regularisers to "
+            "DepthMix with MODEL.PSEUDO_LABEL.REGULARISE_ONLY True"
+        )
 
 
 def split_domains(batched_inputs: Inputs) -> tuple[Inputs, Inputs]:

@@ -1,0 +1,310 @@
+"""Self-training of segmentors: a teacher labels each pixel of the weak view, softly or not."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from ..functional import picture_masks, pixel_cross_entropy, stack_padded
+from ..functional.generators import step_generator
+from ..modeling.feature_taps import FeatureTaps
+from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
+from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
+from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
+from .pseudo_checks import KEPT, check_dense_values, check_share, views_of
+from .pseudo_regularisers import ramped_weight, regularisers
+from .pseudo_statistics import PseudoLabelStatistics
+
+
+@dataclass
+class DenseLabels:
+    """What the student learns in a step, on a canvas as large as the largest picture.
+
+    Attributes:
+        pictures: (N, 3, H, W) float32, strong views, mixed where asked for.
+        target: (N, C, H, W), rows over classes with sum 1 on every pixel of the pictures.
+        weights: (N, H, W), 1 where the label counts, 0 elsewhere and in the padding.
+        inside: (N, H, W) bool, pixels of the pictures.
+    """
+
+    pictures: Tensor
+    target: Tensor
+    weights: Tensor
+    inside: Tensor
+
+
+@OBJECTIVE_REGISTRY.register()
+class DensePseudoLabel(Objective):
+    """Losses of a segmentor's strong view against what the teacher sees in the weak one.
+
+    The method of arXiv 1908.02983 for pixels: soft labels, mixup of pictures and labels, and two
+    regularisers of the same pass. The labels are those of the moment with a moving average as
+    teacher, or of the last epoch's end with a snapshot (``MODEL.TEACHER.PERIOD``). With
+    ``regularise_only`` another objective labels the target, and the regularisers act on its pass.
+
+    Losses: ``loss_sem_seg`` (mean over the pixels of the pictures, those below the threshold count
+    as 0), ``loss_prior``, ``loss_entropy``. Scalars: ``labelled_share`` of pixels, ``confidence``,
+    ``threshold_lowest``, ``weight``, ``prior_divergence``.
+
+    Args:
+        weight: of all losses.
+        start_iter: before it, no labels and no target pass.
+        ramp_iters: iterations of the linear rise of the weight, from 0.
+        soft: learn class probabilities; else the most probable class.
+        threshold: least probability of the most probable class.
+        adaptive_floor: lowest threshold of classes; None: one threshold for all.
+        adaptive_momentum: of the mean scores behind the thresholds.
+        mixup_alpha: lambda follows Beta(alpha, alpha), one for each batch; 0: no mixup.
+        prior_weight: of R_A.
+        frequencies: prior class frequencies; empty: of the labelled pixels.
+        prior_momentum: of the mean prediction.
+        entropy_weight: of R_H.
+        min_labelled_share: of the pictures of a process, in [0, 1).
+        regularise_only: label nothing.
+
+    Raises:
+        ValueError: a value out of range; names the key.
+    """
+
+    name = "dense_pseudo_label"
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        start_iter: int = 0,
+        ramp_iters: int = 0,
+        soft: bool = True,
+        threshold: float = 0.0,
+        adaptive_floor: Optional[float] = None,
+        adaptive_momentum: float = 0.99,
+        mixup_alpha: float = 0.0,
+        prior_weight: float = 0.0,
+        frequencies: Sequence[float] = (),
+        prior_momentum: float = 0.9,
+        entropy_weight: float = 0.0,
+        min_labelled_share: float = 0.0,
+        regularise_only: bool = False,
+    ) -> None:
+        super().__init__()
+        check_dense_values(
+            {
+                "WEIGHT": weight,
+                "RAMP_ITERS": ramp_iters,
+                "THRESHOLD": threshold,
+                "ADAPTIVE.FLOOR": threshold if adaptive_floor is None else adaptive_floor,
+                "ADAPTIVE.MOMENTUM": adaptive_momentum,
+                "MIXUP_ALPHA": mixup_alpha,
+                "PRIOR.WEIGHT": prior_weight,
+                "PRIOR.MOMENTUM": prior_momentum,
+                "ENTROPY_WEIGHT": entropy_weight,
+                "MIN_LABELLED_SHARE": min_labelled_share,
+                "REGULARISE_ONLY": regularise_only,
+            }
+        )
+        self.weight, self.start_iter, self.ramp_iters = weight, start_iter, ramp_iters
+        self.soft, self.mixup_alpha = soft, mixup_alpha
+        self.prior_weight, self.entropy_weight = prior_weight, entropy_weight
+        self.min_labelled_share = min_labelled_share
+        self.labels_target = self.needs_teacher = not regularise_only
+        self._statistics_arguments = {
+            "threshold": threshold,
+            "floor": adaptive_floor,
+            "confidence_momentum": adaptive_momentum,
+            "frequencies": frequencies,
+            "prediction_momentum": prior_momentum,
+        }
+        self._ignore = 255
+        self._logits: Optional[Tensor] = None
+        #: The labels of the last step.
+        self.last: Optional[DenseLabels] = None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, features: FeatureTaps) -> dict[str, Any]:
+        """Read ``MODEL.PSEUDO_LABEL``.
+
+        Raises:
+            ValueError: boxes are asked for.
+        """
+        node = cfg.MODEL.PSEUDO_LABEL
+        if node.BOX_REGRESSION != "none":
+            raise ValueError(
+                f"MODEL.PSEUDO_LABEL.BOX_REGRESSION is '{node.BOX_REGRESSION}', but "
+                "DensePseudoLabel labels pixels; write none"
+            )
+        return {
+            "weight": node.WEIGHT,
+            "start_iter": node.START_ITER,
+            "ramp_iters": node.RAMP_ITERS,
+            "soft": node.SOFT,
+            "threshold": node.THRESHOLD,
+            "adaptive_floor": node.ADAPTIVE.FLOOR if node.ADAPTIVE.ENABLED else None,
+            "adaptive_momentum": node.ADAPTIVE.MOMENTUM,
+            "mixup_alpha": node.MIXUP_ALPHA,
+            "prior_weight": node.PRIOR.WEIGHT,
+            "frequencies": node.PRIOR.FREQUENCIES,
+            "prior_momentum": node.PRIOR.MOMENTUM,
+            "entropy_weight": node.ENTROPY_WEIGHT,
+            "min_labelled_share": node.MIN_LABELLED_SHARE,
+            "regularise_only": node.REGULARISE_ONLY,
+        }
+
+    def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:
+        """Check the student, make the statistics, note the logits of its target pass.
+
+        Raises:
+            ValueError: it has no semantic head, or not as many classes as frequencies are given.
+        """
+        if hasattr(self, "statistics"):  # the student came first
+            return
+        check_segmentor(detector, "the objective DensePseudoLabel")
+        head: Any = detector.sem_seg_head
+        self._ignore = int(head.ignore_value)
+        self.statistics = PseudoLabelStatistics(
+            _count_classes(head),
+            **self._statistics_arguments,  # type: ignore[arg-type]
+        )
+
+        def note_logits(module: nn.Module, inputs: Any, output: Any) -> None:
+            # None where the head returns losses, as for the labelled pictures.
+            self._logits = output[0] if self.training else None
+
+        head.register_forward_hook(note_logits)
+
+    def label_target(self, step: AdaptationStep) -> Optional[Sequence[dict[str, Any]]]:
+        """Return the strong views, mixed where asked for; None with ``regularise_only``.
+
+        Raises:
+            ValueError: pictures without two views, too few labelled pictures in the batch, or a
+                single picture to mix.
+        """
+        assert step.source is not None
+        check_share(len(step.source.inputs), len(step.target_inputs), self.min_labelled_share)
+        if not self.labels_target:
+            return None
+        assert step.teacher is not None
+        self.last = self.label(
+            step.target_inputs, step.teacher.detector, step_generator(step.iteration, self.name)
+        )
+        sizes = picture_sizes(step.target_inputs)
+        return [
+            {**{key: x[key] for key in KEPT if key in x}, "image": picture[:, :h, :w]}
+            for x, picture, (h, w) in zip(step.target_inputs, self.last.pictures, sizes)
+        ]
+
+    def target_losses(self, detector: nn.Module, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Run the student on the strong views."""
+        assert self.last is not None
+        height, width = self.last.inside.shape[-2:]
+        logits = semantic_logits(detector, preprocess(detector, inputs))[..., :height, :width]
+        counted = self.last.inside.sum()
+        loss = pixel_cross_entropy(logits, self.last.target, self.last.weights, counted)
+        return {"loss_sem_seg": loss}
+
+    def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
+        """Return the weighted losses.
+
+        Raises:
+            ValueError: only regularisers are asked for, but nobody labels the target.
+        """
+        assert step.source is not None and step.target is not None
+        logits, self._logits = self._logits, None
+        if logits is None:
+            raise ValueError(
+                "MODEL.PSEUDO_LABEL.REGULARISE_ONLY is True, but no objective gave the segmentor "
+                "target pictures to learn from: add DepthMix to MODEL.ADAPT.OBJECTIVES, or write "
+                "False"
+            )
+        losses = dict(step.target.losses) if self.labels_target else {}
+        if self.prior_weight:
+            pixels = torch.cat([x["sem_seg"].flatten() for x in step.source.inputs])
+            device = self.statistics.source_counts.device
+            self.statistics.add_labels(pixels[pixels != self._ignore].long().to(device))
+        inside = picture_masks(picture_sizes(step.target.inputs), logits.device)
+        height, width = inside.shape[-2:]
+        if self.prior_weight or self.entropy_weight:
+            rows = logits[..., :height, :width].permute(0, 2, 3, 1)[inside]
+            losses.update(
+                regularisers(
+                    rows,
+                    self.statistics,
+                    prior_weight=self.prior_weight,
+                    entropy_weight=self.entropy_weight,
+                    name=self.name,
+                )
+            )
+        weight = ramped_weight(self.weight, step.iteration, self.start_iter, self.ramp_iters)
+        get_event_storage().put_scalar(f"{self.name}/weight", weight, smoothing_hint=False)
+        return {key: weight * loss for key, loss in losses.items()}
+
+    @torch.no_grad()
+    def label(
+        self, inputs: Sequence[dict[str, Any]], teacher: nn.Module, generator: torch.Generator
+    ) -> DenseLabels:
+        """Label pictures with the teacher; mix strong views and labels if asked for.
+
+        Args:
+            inputs: data set dicts with "views".
+            teacher: segmentor in evaluation mode.
+            generator: of the mixup, on the CPU.
+        """
+        views = [views_of(x) for x in inputs]
+        images = preprocess(teacher, [{"image": weak} for weak, _ in views])
+        device = images.tensor.device
+        inside = picture_masks(picture_sizes([{"image": weak} for weak, _ in views]), device)
+        height, width = inside.shape[-2:]
+        probabilities = semantic_logits(teacher, images)[..., :height, :width].softmax(dim=1)
+        confidence, labels = probabilities.max(dim=1)
+        self.statistics.add_scores(confidence[inside], labels[inside])
+        thresholds = self.statistics.thresholds()
+        sure = inside & (confidence >= thresholds[labels])
+        if not self.soft:
+            hard = one_hot(labels, probabilities.shape[1]).permute(0, 3, 1, 2)
+            probabilities = hard.to(probabilities.dtype)
+        strong = stack_padded([view.to(device).float() for _, view in views], (height, width))
+        storage = get_event_storage()
+        storage.put_scalar(f"{self.name}/labelled_share", float(sure[inside].float().mean()))
+        storage.put_scalar(f"{self.name}/confidence", float(confidence[inside].mean()))
+        storage.put_scalar(f"{self.name}/threshold_lowest", float(thresholds.min()))
+        if not self.mixup_alpha:
+            return DenseLabels(strong, probabilities, sure.float(), inside)
+        return self._mixed(DenseLabels(strong, probabilities, sure.float(), inside), generator)
+
+    def _mixed(self, labels: DenseLabels, generator: torch.Generator) -> DenseLabels:
+        """Mix pictures and labels pixel by pixel.
+
+        A label counts where both do; where the partner has no pixel, nothing is mixed.
+        """
+        count = len(labels.inside)
+        if count < 2:
+            raise ValueError(
+                "MODEL.PSEUDO_LABEL.MIXUP_ALPHA mixes pairs, but a process has only one target "
+                "picture: set SOLVER.TARGET_IMS_PER_BATCH (or SOLVER.IMS_PER_BATCH) to at least 2 "
+                "for each process, or MIXUP_ALPHA 0"
+            )
+        partner = torch.randperm(count, generator=generator).to(labels.inside.device)
+        draw = random.Random(generator.initial_seed())  # torch's Beta takes no generator
+        own = draw.betavariate(self.mixup_alpha, self.mixup_alpha)
+        both = labels.inside[partner]
+        share = torch.where(both, own, 1.0).to(labels.target.dtype)[:, None]
+        return DenseLabels(
+            pictures=torch.lerp(labels.pictures[partner], labels.pictures, share),
+            target=torch.lerp(labels.target[partner], labels.target, share),
+            weights=labels.weights * torch.where(both, labels.weights[partner], 1.0),
+            inside=labels.inside,
+        )
+
+
+def _count_classes(head: nn.Module) -> int:
+    """Return the number of classes of a semantic head, that of its last layer's maps."""
+    last = [m for m in head.modules() if isinstance(m, nn.Conv2d)][-1]
+    return int(last.out_channels)
