@@ -1,4 +1,4 @@
-"""Training with a teacher that labels the target: exact resume of DepthMix and of PseudoLabel."""
+"""Training with a teacher that labels the target: exact resume of each objective."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,21 @@ def pseudo_label(output, folder):
     return cfg
 
 
-@pytest.mark.parametrize("method", [depth_mix, pseudo_label])
+def dense_pseudo_label(output, folder):
+    cfg = tiny_cfg(output, "selftrain_sem_seg", sem_seg=True)
+    cfg.MODEL.META_ARCHITECTURE = "AdaptiveModel"
+    cfg.MODEL.ADAPT.DETECTOR = "SemanticSegmentor"
+    cfg.MODEL.ADAPT.OBJECTIVES = ["DensePseudoLabel"]
+    cfg.MODEL.TEACHER.PERIOD = 2  # the stop is amid a period
+    node = cfg.MODEL.PSEUDO_LABEL
+    node.THRESHOLD, node.SOFT, node.MIXUP_ALPHA = 0.0, True, 4.0
+    node.PRIOR.WEIGHT, node.ENTROPY_WEIGHT, node.RAMP_ITERS = 0.1, 0.1, 5
+    node.ADAPTIVE.ENABLED, node.ADAPTIVE.FLOOR = True, 0.0
+    cfg.INPUT.TARGET_VIEWS = ["weak", "strong"]
+    return cfg
+
+
+@pytest.mark.parametrize("method", [depth_mix, pseudo_label, dense_pseudo_label])
 def test_resume_is_bit_exact(folder, tmp_path, method):
     def build(name, workers):
         cfg = method(tmp_path / name, folder)

@@ -41,6 +41,17 @@ def test_long_average_uses_the_decay():
     torch.testing.assert_close(teacher.detector[0].bias, torch.full((2,), 0.5**29))
 
 
+def test_a_snapshot_is_frozen_for_a_period():
+    teacher = MeanTeacher(constant(0), decay=0.0, start_iter=2, period=3)
+    seen = []
+    for iteration in range(10):
+        teacher.follow(constant(float(iteration)), iteration)
+        seen.append(float(teacher.detector[0].weight[0, 0]))
+    assert seen == [0, 1, 2, 2, 2, 5, 5, 5, 8, 8]
+    with pytest.raises(ValueError, match=r"MODEL\.TEACHER\.PERIOD is 0"):
+        MeanTeacher(constant(0), period=0)
+
+
 def test_never_trains_and_asks_for_no_gradient():
     teacher = MeanTeacher(constant(1)).train()
     assert not teacher.detector.training and not teacher.detector[1].training
