@@ -33,6 +33,7 @@ from .model_selection import (
     with_second_opinion,
 )
 from .optimizer import build_optimizer
+from .pseudo_label_monitor import build_pseudo_label_monitors
 from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
 from .second_opinion import the_other
@@ -157,6 +158,7 @@ class Trainer(DefaultTrainer):
             StepSeed(cfg.SEED),
             *relabelling,
             *build_soft_label_hooks(cfg),
+            *build_pseudo_label_monitors(cfg),
             *super().build_hooks(),
         ]
         extra: list[HookBase] = []

@@ -10,6 +10,7 @@ from .build import (
 )
 from .classification import ClassificationEvaluator
 from .coco import FastCOCOEvaluator
+from .dense_label_quality import DenseLabelQualityEvaluator
 from .depth import DepthEvaluator
 from .label_free import SECOND_OPINION, LabelFreeEvaluator
 from .label_free_correlation import ScoreQuality, rank_correlations, spearman
@@ -24,6 +25,7 @@ from .voc_of_coco import VOCOfCOCOEvaluator
 
 __all__ = [
     "ClassificationEvaluator",
+    "DenseLabelQualityEvaluator",
     "DepthEvaluator",
     "EvaluationContext",
     "FastCOCOEvaluator",

@@ -17,6 +17,8 @@ from detectron2.structures import Boxes, BoxMode, Instances, pairwise_ioa, pairw
 from detectron2.utils import comm
 from torch import Tensor
 
+from ..functional import label_quality as calibration
+
 
 def match_to_truth(found: Instances, truth: Instances, iou: float = 0.5) -> Tensor:
     """Return for each detection of a picture whether it is right.
@@ -47,9 +49,9 @@ def match_to_truth(found: Instances, truth: Instances, iou: float = 0.5) -> Tens
 
 
 def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 10) -> float:
-    """Return the mean over detections of |accuracy - mean score| of their bin of scores.
+    """Return the calibration error of detections; see the function of the same name.
 
-    Guo et al. (arXiv 1706.04599, equation 3), bins of equal width over [0, 1], open below.
+    That is :func:`drfpn_da.functional.expected_calibration_error`, which this checks values for.
 
     Args:
         scores: (R,), in [0, 1].
@@ -66,11 +68,7 @@ def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 10) ->
         return float("nan")
     if scores.min() < 0 or scores.max() > 1:
         raise ValueError(f"scores lie in [{scores.min():g}, {scores.max():g}], not in [0, 1]")
-    # In single precision, in which 0.2 * 10 is 2.
-    index = ((scores.float() * bins).ceil().long() - 1).clamp(min=0)
-    gaps = torch.zeros(bins, dtype=torch.float64)
-    gaps.index_add_(0, index, right.double() - scores.double())
-    return float(gaps.abs().sum() / len(scores))
+    return float(calibration.expected_calibration_error(scores.float(), right, bins))
 
 
 def class_divergence(true: Tensor, pseudo: Tensor) -> float:
@@ -85,20 +83,44 @@ def class_divergence(true: Tensor, pseudo: Tensor) -> float:
     return float((p * (p / q).log()).sum())
 
 
+def find_again(wrong: Instances, now: Instances, iou: float = 0.5) -> Tensor:
+    """Return for each wrong label of a picture whether it is still there.
+
+    Args:
+        wrong: with ``pred_boxes`` and ``pred_classes``.
+        now: labels of a later time, likewise.
+        iou: from which two boxes of one class are the same error.
+
+    Returns:
+        (R,) bool.
+    """
+    if not len(now):
+        return torch.zeros(len(wrong), dtype=torch.bool)
+    same = wrong.pred_classes[:, None] == now.pred_classes[None]
+    return (same & (pairwise_iou(wrong.pred_boxes, now.pred_boxes) >= iou)).any(dim=1)
+
+
 class PseudoLabelQualityEvaluator(DatasetEvaluator):
     """Precision, recall, calibration and class frequencies of detections above thresholds.
 
-    Results under ``"pseudo_label"``: ``precision``, ``recall`` and ``calibration_error`` in
-    percent, ``class_divergence`` in nats, ``boxes_per_picture``; and ``precision-<class>`` and
-    ``recall-<class>``. The calibration error is that of all detections, the others are of those
-    above the thresholds. Detections that lie on a crowd by half or more, and the crowds, count
-    neither way. What has no denominator is NaN.
+    Results under ``"pseudo_label"``: ``precision``, ``recall``, ``stickiness`` (the share of the
+    wrong labels of the first round that are still there, by :func:`find_again`) and
+    ``calibration_error`` in percent, ``class_divergence`` in nats, ``boxes_per_picture``; and
+    ``precision-<class>`` and ``recall-<class>``. The calibration error is that of all detections,
+    the others are of those above the thresholds. Detections that lie on a crowd by half or more,
+    and the crowds, count neither way. What has no denominator is NaN.
 
     Args:
         dataset_name: registered, with boxes and ``thing_classes``.
         thresholds: of the scores; one number, or one for each class.
         iou: from which a detection is right.
         distributed: gather the results of all processes.
+        first: wrong labels of the first round by picture, (R, 5) boxes and classes; an empty dict
+            is filled. Hand the same dict to the evaluators of later rounds.
+
+    Attributes:
+        reliability: of all detections after :meth:`evaluate`; see
+            :func:`drfpn_da.functional.reliability_bins`.
 
     Raises:
         ValueError: thresholds out of [0, 1], or not one for each class.
@@ -110,7 +132,10 @@ class PseudoLabelQualityEvaluator(DatasetEvaluator):
         thresholds: float | Sequence[float] = 0.8,
         iou: float = 0.5,
         distributed: bool = True,
+        first: dict[Any, Tensor] | None = None,
     ) -> None:
+        self._first = {} if first is None else first
+        self.reliability: list[dict[str, float]] = []
         self._names = list(MetadataCatalog.get(dataset_name).thing_classes)
         given = [thresholds] if isinstance(thresholds, (int, float)) else list(thresholds)
         given = given * len(self._names) if isinstance(thresholds, (int, float)) else given
@@ -133,6 +158,8 @@ class PseudoLabelQualityEvaluator(DatasetEvaluator):
         self._detections: list[Tensor] = []
         self._true = torch.zeros(len(self._names))
         self._pictures = 0
+        # Wrong labels of the first round, and those of them that are there still.
+        self._errors = torch.zeros(2)
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Take pictures with ``image_id`` and what was found in them, ``instances``."""
@@ -147,10 +174,24 @@ class PseudoLabelQualityEvaluator(DatasetEvaluator):
             # Matched separately: a detection below the threshold must not take an annotation.
             right = match_to_truth(found, truth, self._iou)
             right[sure] = match_to_truth(found[sure], truth, self._iou)
+            self._note_errors(given["image_id"], found[sure], right[sure])
             columns = (found.scores, found.pred_classes, right, sure)
             self._detections.append(torch.stack([c.float() for c in columns], dim=1))
             self._true += torch.bincount(truth.gt_classes, minlength=len(self._names))
             self._pictures += 1
+
+    def _note_errors(self, image_id: Any, labels: Instances, right: Tensor) -> None:
+        """Count the wrong labels of the first round that are among the labels of now."""
+        if image_id not in self._first:
+            wrong = labels[~right]
+            columns = (wrong.pred_boxes.tensor.float(), wrong.pred_classes[:, None].float())
+            self._first[image_id] = torch.cat(columns, dim=1)
+        table = self._first[image_id]
+        wrong = Instances(
+            labels.image_size, pred_boxes=Boxes(table[:, :4]), pred_classes=table[:, 4].long()
+        )
+        stuck = find_again(wrong, labels, self._iou)
+        self._errors += torch.tensor([len(stuck), int(stuck.sum())])
 
     def _truth(self, image_id: Any, size: tuple[int, int]) -> tuple[Instances, Boxes]:
         boxes, classes, crowds = [], [], []
@@ -170,7 +211,7 @@ class PseudoLabelQualityEvaluator(DatasetEvaluator):
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Return ``{"pseudo_label": {metric: value}}`` on the main process, None on others."""
-        parts = [(self._detections, self._true, self._pictures)]
+        parts = [(self._detections, self._true, self._pictures, self._errors)]
         if self._distributed:
             parts = comm.gather(parts[0])
             if not comm.is_main_process():
@@ -178,14 +219,17 @@ class PseudoLabelQualityEvaluator(DatasetEvaluator):
         found = list(itertools.chain.from_iterable(part[0] for part in parts))
         true = torch.stack([part[1] for part in parts]).sum(dim=0)
         pictures = sum(part[2] for part in parts)
+        errors = torch.stack([part[3] for part in parts]).sum(dim=0)
         table = torch.cat([*found, torch.zeros(0, 4)])
         scores, _, right, sure = table.unbind(dim=1)
         above = table[sure.bool()]
         pseudo = torch.bincount(above[:, 1].long(), minlength=len(self._names)).float()
         hits = torch.zeros(len(self._names)).index_add_(0, above[:, 1].long(), above[:, 2])
+        self.reliability = calibration.reliability_bins(scores, right.bool(), 10)
         result = {
             "precision": _percent(hits.sum(), pseudo.sum()),
             "recall": _percent(hits.sum(), true.sum()),
+            "stickiness": _percent(errors[1], errors[0]),
             "calibration_error": 100 * expected_calibration_error(scores, right.bool()),
             "class_divergence": class_divergence(true, pseudo),
             "boxes_per_picture": float(pseudo.sum()) / max(pictures, 1),

@@ -7,6 +7,7 @@ from .draw import draw_predictions, draw_training_input, draw_truth, read_rgb
 from .files import free_path, save_new, save_picture
 from .layout import contact_sheet, side_by_side
 from .page import Page
+from .reliability import plot_reliability
 
 __all__ = [
     "DomainPanel",
@@ -21,6 +22,7 @@ __all__ = [
     "draw_truth",
     "free_path",
     "plot_curves",
+    "plot_reliability",
     "read_metrics",
     "read_rgb",
     "save_new",

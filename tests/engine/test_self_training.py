@@ -1,7 +1,10 @@
 """Training with a teacher that labels the target: exact resume of each objective."""
 
+import json
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from drfpn_da.engine import Trainer
@@ -72,3 +75,43 @@ def test_resume_is_bit_exact(folder, tmp_path, method):
         return Trainer(cfg)
 
     assert_resumes_exactly(build, 2)
+
+
+def trained(cfg):
+    cfg.DATASETS.TEST = ()
+    cfg.DATASETS.TARGET = ("selftrain_target",)
+    cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 2, ()
+    trainer = Trainer(cfg)
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize("method", [pseudo_label, dense_pseudo_label])
+def test_labels_are_measured_without_being_learnt(folder, tmp_path, method):
+    plain = trained(method(tmp_path / "plain", folder))
+    cfg = method(tmp_path / "watched", folder)
+    node = cfg.MODEL.PSEUDO_LABEL.MONITOR
+    node.DATASET, node.PERIOD = cfg.DATASETS.TRAIN[0], 1
+    watched = trained(cfg)
+    for a, b in zip(plain.model.parameters(), watched.model.parameters()):
+        assert torch.equal(a, b)
+    history = watched.storage.histories()["pseudo_label_quality/class_divergence"].values()
+    assert [at for _, at in history] == [0, 0, 1]
+    assert len(list((tmp_path / "watched").glob("pseudo_label_reliability_*.png"))) == 3
+    hook = next(h for h in watched._hooks if type(h).__name__ == "PseudoLabelMonitor")
+    assert hook.state_dict()["first"]
+    assert json.loads((tmp_path / "watched" / "metrics.json").read_text().splitlines()[-1])
+
+
+def test_a_monitor_needs_a_teacher_and_a_period(folder, tmp_path):
+    cfg = dense_pseudo_label(tmp_path / "none", folder)
+    cfg.MODEL.PSEUDO_LABEL.MONITOR.DATASET = "selftrain_sem_seg"
+    cfg.TEST.EVAL_PERIOD = 0
+    with pytest.raises(ValueError, match=r"MONITOR\.PERIOD and TEST\.EVAL_PERIOD are both 0"):
+        trained(cfg)
+    cfg.MODEL.PSEUDO_LABEL.MONITOR.PERIOD = 1
+    cfg.MODEL.ADAPT.OBJECTIVES = ["StrongWeakAlignment"]
+    cfg.OUTPUT_DIR = str(tmp_path / "other")
+    with pytest.raises(ValueError, match="no objective makes any"):
+        trained(cfg)

@@ -11,6 +11,7 @@ from drfpn_da.evaluation.pseudo_label_quality import (
     PseudoLabelQualityEvaluator,
     class_divergence,
     expected_calibration_error,
+    find_again,
     match_to_truth,
 )
 
@@ -127,3 +128,25 @@ def test_evaluator_by_hand(dataset):
 def test_bad_thresholds(dataset, thresholds):
     with pytest.raises(ValueError, match="one for each of the 2 classes"):
         PseudoLabelQualityEvaluator(dataset, thresholds)
+
+
+def test_errors_that_stay_by_hand(dataset):
+    wrong = found(([0, 0, 10, 10], 0.6, 0), ([0, 0, 10, 10], 0.6, 1), ([50, 50, 60, 60], 0.8, 1))
+    now = found(([0, 0, 10, 6], 0.9, 0), ([50, 50, 60, 54], 0.9, 1))
+    # The first moved a little; the second has another class; IoU 0.4 is another error.
+    assert find_again(wrong, now).tolist() == [True, False, False]
+    assert find_again(wrong, found()).tolist() == [False] * 3
+    assert find_again(found(), now).tolist() == []
+
+
+def test_stickiness_of_the_second_round(dataset):
+    first = {}
+    rows = ([80, 80, 90, 90], 0.9, 0), ([80, 0, 90, 10], 0.9, 1), ([0, 80, 10, 90], 0.5, 1)
+    values = []
+    for detections in (found(*rows), found(rows[0], ([0, 80, 10, 90], 0.9, 1))):
+        evaluator = PseudoLabelQualityEvaluator(NAME, 0.8, distributed=False, first=first)
+        evaluator.process([{"image_id": 8}], [{"instances": detections}])
+        values.append(evaluator.evaluate()["pseudo_label"]["stickiness"])
+    # Two labels were wrong at first; the third detection was no label then.
+    assert values == [100.0, 50.0]
+    assert [one["from"] for one in evaluator.reliability] == [0.8]

@@ -52,9 +52,7 @@ def step(model, target=None, iteration=1):
 def labelled(model, target, seed=0):
     objective = model.objectives[NAME]
     with EventStorage():
-        return objective.label(
-            target, model.teacher.detector, torch.Generator().manual_seed(seed)
-        )
+        return objective.label(target, model.teacher.detector, torch.Generator().manual_seed(seed))
 
 
 def teacher_probabilities(model, target):

@@ -67,3 +67,11 @@ def add_keys(_C: CN) -> None:
 
     # Refuse batches of a process with a smaller share of labelled pictures; 0: accept all.
     _C.MODEL.PSEUDO_LABEL.MIN_LABELLED_SHARE = 0.0
+
+    # Compare the teacher's labels with true ones during training, as scalars
+    # "pseudo_label_quality/*" and a reliability diagram; training never sees them.
+    _C.MODEL.PSEUDO_LABEL.MONITOR = CN()
+    # Registered data set with labels, for example the one of DATASETS.TARGET. "": off.
+    _C.MODEL.PSEUDO_LABEL.MONITOR.DATASET = ""
+    # Iterations between two measurements. 0: TEST.EVAL_PERIOD.
+    _C.MODEL.PSEUDO_LABEL.MONITOR.PERIOD = 0
