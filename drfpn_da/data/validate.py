@@ -102,8 +102,13 @@ def _check_target(cfg: CfgNode) -> None:
     for name in cfg.DATASETS.TARGET:
         check_registered(name)
         if name in cfg.DATASETS.TRAIN:
+            few = cfg.DATASETS.LABELLED.COUNT or cfg.DATASETS.LABELLED.FILE
             logger.warning(
-                "'%s' is in DATASETS.TRAIN and in DATASETS.TARGET: no shift to adapt to", name
+                "'%s' is in DATASETS.TRAIN and in DATASETS.TARGET: %s",
+                name,
+                "its labelled pictures (DATASETS.LABELLED) are also among those without labels"
+                if few
+                else "no shift to adapt to",
             )
         if cfg.MODEL.ADAPT.BASELINE == "oracle":
             continue

@@ -155,10 +155,11 @@ class Trainer(DefaultTrainer):
             check_evaluation(cfg, self.model)
         relabelling = build_relabel_hooks(cfg, self.model)
         ret = [
+            # Their loaders draw random numbers: before the step is seeded.
+            *build_pseudo_label_monitors(cfg),
             StepSeed(cfg.SEED),
             *relabelling,
             *build_soft_label_hooks(cfg),
-            *build_pseudo_label_monitors(cfg),
             *super().build_hooks(),
         ]
         extra: list[HookBase] = []

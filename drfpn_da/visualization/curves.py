@@ -48,6 +48,7 @@ def plot_curves(
     runs: Mapping[str, Sequence[Mapping[str, float]]],
     panels: Mapping[str, Sequence[str]],
     dpi: int = 110,
+    xlabel: str = "iteration",
 ) -> np.ndarray:
     """Plot metrics of runs over iterations, one panel beside the other.
 
@@ -55,6 +56,7 @@ def plot_curves(
         runs: name of the run -> its records (see :func:`read_metrics`).
         panels: title of the panel -> keys drawn in it. With one key the lines are named by run.
         dpi: resolution.
+        xlabel: what the records count as "iteration".
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -79,7 +81,7 @@ def plot_curves(
                     label=label,
                     marker="." if len(values) < 15 else "",
                 )
-        axis.set(title=title, xlabel="iteration")
+        axis.set(title=title, xlabel=xlabel)
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
     canvas.draw()

@@ -122,3 +122,18 @@ def test_evaluation_by_student_or_teacher(who):
     with torch.no_grad():
         a, b = model(make_inputs(1))[0]["instances"], expected(make_inputs(1))[0]["instances"]
     assert torch.equal(a.pred_boxes.tensor, b.pred_boxes.tensor)
+
+
+def test_a_checkpoint_with_half_a_teacher_is_said_aloud(caplog):
+    torch.manual_seed(0)
+    state = build_model(teaching_config()).state_dict()
+    teacher = [key for key in state if key.startswith("teacher.")]
+    model = build_model(teaching_config())
+    model.load_state_dict({k: v for k, v in state.items() if k not in teacher}, strict=False)
+    assert not caplog.records, "a plain detector's checkpoint is nothing to warn of"
+    tensors = [key for key in teacher if "num_batches_tracked" not in key]
+    half = {k: v for k, v in state.items() if k not in tensors[:3]}
+    model.load_state_dict(half, strict=False)
+    assert f"lacks 3 of the {len(tensors)} tensors of the teacher" in caplog.text
+    for mine, its in zip(model.teacher.detector.parameters(), model.detector.parameters()):
+        assert torch.equal(mine, its)

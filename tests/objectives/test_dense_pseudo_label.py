@@ -258,3 +258,20 @@ def test_state_is_plain_and_complete():
     other.load_state_dict(keys)
     statistics = other.objectives[NAME].statistics
     assert statistics.prediction_steps == 1 and statistics.source_counts.sum() == 2 * 64 * 96
+
+
+def test_mixed_precision_and_void_labels_stay_finite():
+    model = build(*ALL)
+    source = make_inputs()
+    for sample in source:
+        sample["sem_seg"] = torch.full(SIZE, 255)
+    with EventStorage(1), torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = model([*source, *views()])
+    labels = model.objectives[NAME].last
+    assert labels.target.dtype == torch.float32
+    torch.testing.assert_close(labels.target.sum(dim=1), torch.ones(2, *SIZE))
+    # No labelled pixel yet: all classes are as frequent.
+    statistics = model.objectives[NAME].statistics
+    torch.testing.assert_close(statistics.prior(), torch.full((11,), 1 / 11))
+    mine = [value for key, value in losses.items() if key.startswith(NAME)]
+    assert all(value.isfinite() and value.dtype == torch.float32 for value in mine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Optional
@@ -17,6 +18,8 @@ from ..feature_taps import FeatureTaps
 from ..inner_keys import InnerKeys
 from ..objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
 from ..teacher import MeanTeacher
+
+logger = logging.getLogger(__name__)
 
 Inputs = list[dict[str, Any]]
 #: Values of "domain" in a data set dict; source where it is absent.
@@ -269,7 +272,20 @@ def preprocess(detector: nn.Module, inputs: Inputs) -> ImageList:
 
 
 def _start_teacher(model: nn.Module, incompatible: Any) -> None:
-    """Let the teacher start from the detector when a checkpoint had no teacher."""
+    """Let the teacher start from the detector when a checkpoint had no teacher, or half of one."""
     teacher: Optional[MeanTeacher] = model.teacher  # type: ignore[assignment]
-    if teacher is not None and any("teacher." in key for key in incompatible.missing_keys):
-        teacher.copy_from(model.detector)  # type: ignore[arg-type]
+    missing = [key for key in incompatible.missing_keys if "teacher." in key]
+    if teacher is None or not missing:
+        return
+    # Norms fill in their counters by themselves.
+    mine = [key for key in teacher.state_dict() if "num_batches_tracked" not in key]
+    missing = [key for key in missing if "num_batches_tracked" not in key]
+    if 0 < len(missing) < len(mine):
+        logger.warning(
+            "the checkpoint lacks %d of the %d tensors of the teacher, for example '%s': the "
+            "teacher starts anew from the detector",
+            len(missing),
+            len(mine),
+            missing[0],
+        )
+    teacher.copy_from(model.detector)  # type: ignore[arg-type]
