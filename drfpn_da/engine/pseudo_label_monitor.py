@@ -101,7 +101,7 @@ class PseudoLabelMonitor(HookBase):
 
     def _measure(self) -> None:
         evaluator: Any
-        statistics = self._objective.statistics
+        statistics: Any = self._objective.statistics
         if isinstance(self._objective, DensePseudoLabel):
             evaluator = DenseLabelQualityEvaluator(
                 self._dataset, statistics.threshold, first=self._first
