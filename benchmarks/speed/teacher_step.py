@@ -54,7 +54,7 @@ DETECTORS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
     ),
 }
 #: By which the last layer's random weights are multiplied.
-SPREAD = 100.0
+SPREAD = 20.0
 
 
 def config(detector: str, options: tuple[Any, ...] | None, device: str) -> CfgNode:
