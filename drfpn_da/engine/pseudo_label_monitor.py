@@ -6,7 +6,7 @@ import logging
 import math
 from functools import partial
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
@@ -77,8 +77,8 @@ class PseudoLabelMonitor(HookBase):
                 "any: write DATASET '', or add PseudoLabel or DensePseudoLabel to "
                 "MODEL.ADAPT.OBJECTIVES"
             )
-        self._model = model
-        self._objective: Union[PseudoLabel, DensePseudoLabel] = found[0]
+        self._model: Any = model
+        self._objective = found[0]
 
     def before_step(self) -> None:
         """Measure the first labels."""
