@@ -31,6 +31,7 @@ from .model_selection import (
     check_evaluation,
     detector_for_tta,
     with_second_opinion,
+    with_sliding_window,
 )
 from .optimizer import build_optimizer
 from .relabel_hook import build_relabel_hooks
@@ -115,7 +116,9 @@ class Trainer(DefaultTrainer):
         model: nn.Module,
         evaluators: DatasetEvaluator | list[DatasetEvaluator] | None = None,
     ) -> OrderedDict:
-        """Evaluate on every test set, as detectron2 does; see also TEST.LABEL_FREE and EVAL_BOTH.
+        """Evaluate on every test set, as detectron2 does.
+
+        See also the keys TEST.SLIDING_WINDOW, TEST.LABEL_FREE and TEST.EVAL_BOTH.
 
         Returns:
             Task -> metric -> value; with several test sets, set -> task -> metric -> value.
@@ -123,6 +126,7 @@ class Trainer(DefaultTrainer):
         Raises:
             ValueError: a teacher is asked for and there is none.
         """
+        model = with_sliding_window(cfg, model)
         results = super().test(cfg, with_second_opinion(cfg, model), evaluators)
         if cfg.TEST.EVAL_BOTH:
             name, predict = the_other(model, "TEST.EVAL_BOTH")
