@@ -153,7 +153,7 @@ def last_evaluation(folder: Path, names: Mapping[str, str]) -> dict[str, float]:
     return result
 
 
-def run_all(function: Callable[..., Run], jobs: Iterable[Sequence[Any]], at_once: int) -> list[Run]:
+def run_all(function: Callable[..., Any], jobs: Iterable[Sequence[Any]], at_once: int) -> list:
     """Call the function with each job's arguments, several at a time; keep the order."""
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda job: function(*job), jobs))

@@ -109,6 +109,12 @@ def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Ru
     return {"arm": arm, "seed": seed, **studies.last_evaluation(folder, METRICS)}
 
 
+def run_seed(study: str, seed: int, args: argparse.Namespace) -> list[studies.Run]:
+    """Train all arms with one seed, the supervised one first: the others begin as it does."""
+    order = sorted(args.arms, key=lambda arm: arm != SUPERVISED)
+    return [run(study, arm, seed, args) for arm in order]
+
+
 def interval(values: list[float]) -> list[float]:
     """Return the bootstrap interval of 95 % of a mean."""
     generator = np.random.default_rng(0)
@@ -135,11 +141,10 @@ def main() -> None:
         if control := arm.partition(", ")[2]:
             data = f"streets_{args.study}_clear_train"
             spoil_disparity(data, control, args.work / "disparity")
-    others = [arm for arm in args.arms if arm != SUPERVISED]
-    runs = []
-    for arms in ([SUPERVISED], others):  # the others begin as the supervised one
-        jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in arms]
-        runs += studies.run_all(run, jobs, args.jobs)
+    of_seeds = studies.run_all(
+        run_seed, [(args.study, seed, args) for seed in args.seeds], args.jobs
+    )
+    runs = [run for runs in of_seeds for run in runs]
     rows = studies.table_over_seeds(runs, list(METRICS), "DepthMix", ["mIoU"])
     compared = compare(runs)
     print(studies.format_table(compared))

@@ -25,6 +25,7 @@ from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
 from .hooks import PeriodicWriter, PredictionPictures, StepSeed
+from .mix_pictures import build_mix_pictures
 from .model_selection import (
     add_results,
     best_checkpointers,
@@ -168,6 +169,7 @@ class Trainer(DefaultTrainer):
             extra.append(hooks.EvalHook(0, lambda: self.test_with_TTA(cfg, self.model)))
         if comm.is_main_process():
             extra += best_checkpointers(cfg, self.checkpointer)
+            extra += build_mix_pictures(cfg, self.model)
             if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and cfg.TEST.VIS_IMAGES:
                 extra.append(PredictionPictures(cfg))
         last: list[HookBase] = []
