@@ -73,6 +73,51 @@ def test_a_plain_detector_in_all_but_training(kind, tmp_path):
     assert all(map(torch.equal, flat_outputs(ours), flat_outputs(theirs)))
 
 
+WHAT = {
+    "local": ("MODEL.STRONG_WEAK.GLOBAL.ENABLED", False),
+    "global": ("MODEL.STRONG_WEAK.LOCAL.ENABLED", False),
+    "both": (),
+    "contexts": ("MODEL.STRONG_WEAK.CONTEXT.ENABLED", True),
+}
+ONE_STAGE = ("retinanet", "fcos", "sem_seg")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", WHAT)
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_detector_with_every_alignment_trains_and_is_saved(kind, what, tmp_path):
+    """Three steps, the domain losses' gradients at their taps, predictions, a checkpoint."""
+    torch.manual_seed(0)
+    cfg = adapted_config(kind, *WHAT[what])
+    if what == "contexts" and kind in ONE_STAGE:
+        with pytest.raises(ValueError, match="context"):
+            build_model(cfg)
+        return
+    model = build_model(cfg).train()
+    tapped = ({"local": ["res2"], "global": ["res4"]}).get(what, ["res2", "res4"])
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    for _ in range(3):
+        with EventStorage() as storage:
+            losses = model([*make_inputs(), *make_target()])
+            optimizer.zero_grad()
+            sum(losses.values()).backward()
+            storage.step()
+            # Norms of a step's gradients are written with the next step's scalars.
+            model([*make_inputs(), *make_target()])
+            gradients = {k: v[0] for k, v in storage.latest().items() if "/grad_norm_" in k}
+        optimizer.step()
+        assert all(value.isfinite().all() for value in losses.values())
+        assert sorted(k.rsplit("_", 1)[1] for k in gradients) == tapped
+        assert all(norm > 0 for norm in gradients.values())
+    model.eval()
+    with torch.no_grad():
+        before = flat_outputs(model(make_inputs(1)))
+        DetectionCheckpointer(model, str(tmp_path)).save("adapted")
+        again = build_model(cfg).eval()
+        DetectionCheckpointer(again).load(str(tmp_path / "adapted.pth"))
+        assert all(map(torch.equal, before, flat_outputs(again(make_inputs(1)))))
+
+
 def test_the_domain_loss_reaches_every_tapped_stage():
     torch.manual_seed(0)
     model = build_model(adapted_config("faster_rcnn_c4")).train()
