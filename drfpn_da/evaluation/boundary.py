@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-try:
-    import cv2
-except ImportError:  # then there are no boundary metrics
-    cv2 = None
-
-#: Width of the boundary as a share of the picture's diagonal, as published for large objects.
+#: Width of the boundary as a share of the picture's diagonal, as in detectron2.
 WIDTH = 0.02
-
-
-def has_opencv() -> bool:
-    """Whether boundaries can be found."""
-    return cv2 is not None
 
 
 def boundary_pixels(labels: np.ndarray, width: float = WIDTH) -> np.ndarray:
@@ -23,7 +13,7 @@ def boundary_pixels(labels: np.ndarray, width: float = WIDTH) -> np.ndarray:
 
     All classes at once: within a square around a pixel every label is that of the pixel, or the
     pixel is at the boundary of its class. Beyond the picture there is no class, so its frame is
-    boundary, as published.
+    boundary, as in detectron2.
 
     Args:
         labels: (H, W) of non-negative ids below 65535.
@@ -32,6 +22,8 @@ def boundary_pixels(labels: np.ndarray, width: float = WIDTH) -> np.ndarray:
     Returns:
         (H, W) bool.
     """
+    import cv2  # asked for by compat.has_opencv
+
     height, columns = labels.shape
     radius = max(1, round(width * float(np.hypot(height, columns))))
     square = np.ones((3, 3), np.uint8)

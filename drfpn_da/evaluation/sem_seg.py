@@ -11,9 +11,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 from detectron2.utils import comm
 
-from drfpn_da.compat import load_label_map, supported_kwargs
+from drfpn_da.compat import has_opencv, load_label_map, supported_kwargs
 
-from .boundary import boundary_confusion, has_opencv, iou_of_counts
+from .boundary import boundary_confusion, iou_of_counts
 
 logger = logging.getLogger(__name__)
 

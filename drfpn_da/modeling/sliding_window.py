@@ -75,8 +75,8 @@ class SlidingWindow(nn.Module):
                 total[place] += logits
                 count[place] += 1
         out = (x.get("height", height), x.get("width", width))
-        logits: Tensor = sem_seg_postprocess(total / count, (height, width), *out)
-        return logits
+        resized: Tensor = sem_seg_postprocess(total / count, (height, width), *out)
+        return resized
 
     def _window(self, x: dict[str, Any], image: Tensor) -> Tensor:
         window = {**x, "image": image, "height": image.shape[-2], "width": image.shape[-1]}
