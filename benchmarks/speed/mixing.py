@@ -4,8 +4,9 @@
     python -m benchmarks.speed.mixing --size 512 512 --device cuda
 
 SemanticSegmentor, ResNet-50 with FPN, random weights, as many labelled as other pictures, disparity
-from files. All steps alternate in one process; on a CPU its processor time is taken. "Mixing" is what DepthMix adds to a step without a
-mix: normalised disparity, masks, and the mixed pictures, labels and confidence.
+from files. All steps alternate in one process; on a CPU its processor time is taken. "Mixing" is
+what DepthMix adds to a step without a mix: normalised disparity, masks, and the mixed pictures,
+labels and confidence.
 """
 
 from __future__ import annotations
