@@ -25,6 +25,13 @@ def timed(run: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
+def computed(run: Callable[[], object]) -> float:
+    """Seconds of processor time of one call, of all threads: what other programs do counts not."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
 def measure(runs: dict[str, Callable[[], float]], rounds: int, warmup: int = 2) -> dict[str, float]:
     """Median seconds of each run; every round runs all of them once."""
     times: dict[str, list[float]] = {name: [] for name in runs}

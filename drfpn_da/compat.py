@@ -94,6 +94,11 @@ def install_cityscapes_bridge() -> None:
 # --------------------------------------------------------------------------------------------------
 
 
+def has_opencv() -> bool:
+    """Whether OpenCV is installed, which boundaries of label maps are found with."""
+    return importlib.util.find_spec("cv2") is not None
+
+
 def has_compiled_coco_eval() -> bool:
     """Whether detectron2's own compiled COCO evaluation is present."""
     from detectron2.evaluation import coco_evaluation

@@ -22,7 +22,6 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.modeling import build_model
 
 from drfpn_da.config import setup_cfg
@@ -34,7 +33,7 @@ from drfpn_da.visualization import (
     save_picture,
     side_by_side,
 )
-from drfpn_da.visualization.mixes import draw_mix
+from drfpn_da.visualization.mixes import draw_mixes
 
 
 def annotated(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
@@ -76,20 +75,8 @@ def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
     for step, batch in enumerate(build_target_loader(cfg)):
         generator = torch.Generator().manual_seed(step)
         mix = model.objectives["depth_mix"].mix(batch, model.plain_detector(), generator)
-        for i, record in enumerate(batch):
-            pair = [i, (i + 1) % len(batch)]
-            rgb = [
-                convert_image_to_rgb(picture.permute(1, 2, 0), cfg.INPUT.FORMAT).astype(np.uint8)
-                for picture in (*mix.pictures[pair].cpu(), mix.inputs[i]["image"].cpu())
-            ]
-            maps = (mix.masks, mix.labels, mix.confidence)
-            mask, labels, confidence = (values[i].cpu().numpy() for values in maps)
-            near = None if mix.disparity is None else mix.disparity[pair].cpu().numpy()
-            disparities = None if near is None else (near[0], near[1])
-            yield (
-                record["file_name"],
-                draw_mix((rgb[0], rgb[1]), mask, rgb[2], labels, confidence, metadata, disparities),
-            )
+        for record, strip in zip(batch, draw_mixes(mix, metadata, cfg.INPUT.FORMAT)):
+            yield record["file_name"], strip
 
 
 SOURCES = {"annotation": annotated, "dataloader": loaded, "target": target, "mix": mixes}

@@ -1,8 +1,10 @@
 """Few labels on generated streets: what mixing by depth adds, and what it loses without true depth.
 
-    python -m benchmarks.effects.depthmix small --seeds 1 2 3 4 5 6 7 8 --jobs 2
+    python -m benchmarks.effects.depthmix tiny --jobs 2
 
 Arms differ in the mask alone; a seed gives all arms the same labelled pictures, data and start.
+Until MODEL.DEPTH_MIX.START_ITER they are the same run, which is therefore trained once, by the
+supervised arm: the others resume from its checkpoint of that iteration.
 Controls keep DepthMix and take its depth away: "shuffled" gives each picture the disparity of
 another, "constant" and "flipped" (far becomes near) say what they do. Differences between arms are
 paired by seed, with a bootstrap interval of 95 %. Finished runs are kept.
@@ -11,6 +13,7 @@ paired by seed, with a bootstrap interval of 95 %. Finished runs are kept.
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 from functools import cache
 from pathlib import Path
@@ -22,19 +25,22 @@ from PIL import Image
 
 import drfpn_da.data  # noqa: F401  (registers the streets)
 from benchmarks import studies
+from drfpn_da.config import setup_cfg
 
-STUDIES = {size: f"depth_mix/streets/semseg_mobilenetv2_{size}.yaml" for size in ("mini", "small")}
+SIZES = ("mini", "small", "tiny")
+STUDIES = {size: f"depth_mix/streets/semseg_mobilenetv2_{size}.yaml" for size in SIZES}
 CONTROLS = ("shuffled", "constant", "flipped")
 MASK = "MODEL.DEPTH_MIX.MASK"
+SUPERVISED = "supervised"
 ARMS: dict[str, list[Any]] = {
-    "supervised": ["MODEL.ADAPT.BASELINE", "source_only"],
+    SUPERVISED: ["MODEL.ADAPT.BASELINE", "source_only"],
     "no mix": [MASK, "none"],
     "CutMix": [MASK, "cut"],
     "ClassMix": [MASK, "class"],
     "DepthMix": [],
     **{f"DepthMix, {control}": [] for control in CONTROLS},
 }
-METRICS = {"mIoU": "sem_seg/mIoU"}
+METRICS = {"mIoU": "sem_seg/mIoU", "boundary IoU": "sem_seg/mBoundaryIoU"}
 DRAWS = 10000
 
 
@@ -62,9 +68,32 @@ def spoil_disparity(name: str, control: str, root: Path) -> Path:
     return folder
 
 
+def shared_start(study: str, opts: list[Any]) -> int:
+    """Return the iteration until which all arms are the same run."""
+    args = argparse.Namespace(config_file=STUDIES[study], opts=[str(word) for word in opts])
+    start: int = setup_cfg(args).MODEL.DEPTH_MIX.START_ITER
+    return start
+
+
+def run_folder(study: str, arm: str, seed: int, args: argparse.Namespace) -> Path:
+    """Return where a run is."""
+    folder: Path = args.work / study / f"{studies.slug(arm.lower())}_seed{seed}"
+    return folder
+
+
+def begin_as(folder: Path, other: Path, iteration: int) -> None:
+    """Let a run begin from another's checkpoint, unless it has begun."""
+    name = f"model_{iteration - 1:07d}.pth"
+    if iteration and not (folder / "last_checkpoint").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(other / name, folder / name)
+        (folder / "last_checkpoint").write_text(name)
+
+
 def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Run:
     """Train one arm with one seed unless its results exist; return the last evaluation."""
-    folder = args.work / study / f"{studies.slug(arm.lower())}_seed{seed}"
+    folder = run_folder(study, arm, seed, args)
+    start = shared_start(study, args.opts)
     if not studies.last_evaluation(folder, METRICS):
         options = ["SEED", seed, "DATASETS.LABELLED.SEED", seed, *ARMS[arm], *args.opts]
         control = arm.partition(", ")[2]
@@ -72,8 +101,18 @@ def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Ru
             data = f"streets_{study}_clear_train"
             root = spoil_disparity(data, control, args.work / "disparity")
             options += ["INPUT.DISPARITY.ROOT", root]
-        studies.train(folder, STUDIES[study], options, args.threads)
+        if arm == SUPERVISED:
+            options += ["SOLVER.CHECKPOINT_PERIOD", start] if start else []
+        else:
+            begin_as(folder, run_folder(study, SUPERVISED, seed, args), start)
+        studies.train_forked(folder, STUDIES[study], options, args.threads)
     return {"arm": arm, "seed": seed, **studies.last_evaluation(folder, METRICS)}
+
+
+def run_seed(study: str, seed: int, args: argparse.Namespace) -> list[studies.Run]:
+    """Train all arms with one seed, the supervised one first: the others begin as it does."""
+    order = sorted(args.arms, key=lambda arm: arm != SUPERVISED)
+    return [run(study, arm, seed, args) for arm in order]
 
 
 def interval(values: list[float]) -> list[float]:
@@ -102,9 +141,11 @@ def main() -> None:
         if control := arm.partition(", ")[2]:
             data = f"streets_{args.study}_clear_train"
             spoil_disparity(data, control, args.work / "disparity")
-    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
-    runs = studies.run_all(run, jobs, args.jobs)
-    rows = studies.table_over_seeds(runs, ["mIoU"], "DepthMix", ["mIoU"])
+    of_seeds = studies.run_all(
+        run_seed, [(args.study, seed, args) for seed in args.seeds], args.jobs
+    )
+    runs = [run for runs in of_seeds for run in runs]
+    rows = studies.table_over_seeds(runs, list(METRICS), "DepthMix", ["mIoU"])
     compared = compare(runs)
     print(studies.format_table(compared))
     studies.report(args, "depthmix", rows, runs, comparisons=compared)

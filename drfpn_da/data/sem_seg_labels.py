@@ -1,13 +1,16 @@
-"""An error that names the file when a label map has ids that are no classes."""
+"""Label maps that no loss can be computed from: ids that are no classes, nothing but ignored."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 
 from .checked_mapper import Mapper
+
+logger = logging.getLogger(__name__)
 
 #: Meta-architectures that learn ``sem_seg``; others carry the labels along unread.
 _SEGMENTORS = ("SemanticSegmentor", "PanopticFPN", "DepthMixSegmentor")
@@ -48,12 +51,43 @@ class LabelIdMapper:
         return sample
 
 
+class SkipUnlabelled:
+    """Runs a mapper and rejects samples all of whose pixels are ignored; the loader draws others.
+
+    A crop may lie on unlabelled ground; of a batch of such crops the mean loss is 0 / 0.
+
+    Args:
+        mapper: of samples with or without "sem_seg".
+        ignore: id of pixels that have no class.
+    """
+
+    def __init__(self, mapper: Mapper, ignore: int) -> None:
+        self._mapper, self._ignore = mapper, ignore
+
+    def __call__(self, record: dict[str, Any]) -> Any:
+        """Return the mapped record, or None, with a warning that names the file."""
+        sample = self._mapper(record)
+        if sample is None or "sem_seg" not in sample or (sample["sem_seg"] != self._ignore).any():
+            return sample
+        logger.warning(
+            "%s: no pixel of the sample has a class (MODEL.SEM_SEG_HEAD.IGNORE_VALUE %d); another "
+            "is taken in its place",
+            record.get("sem_seg_file_name"),
+            self._ignore,
+        )
+        return None
+
+
 def check_label_ids(cfg: CfgNode, mapper: Mapper) -> Mapper:
-    """Return a mapper that checks label ids if the configured model is a segmentor."""
+    """Return a mapper that checks labels if the configured model is a segmentor.
+
+    What has no label at all is skipped, except for PanopticFPN, which has instances to learn from.
+    """
     name = cfg.MODEL.META_ARCHITECTURE
     if name == "AdaptiveModel":
         name = cfg.MODEL.ADAPT.DETECTOR
     if name not in _SEGMENTORS:
         return mapper
     head = cfg.MODEL.SEM_SEG_HEAD
-    return LabelIdMapper(mapper, head.NUM_CLASSES, head.IGNORE_VALUE)
+    checked = LabelIdMapper(mapper, head.NUM_CLASSES, head.IGNORE_VALUE)
+    return checked if name == "PanopticFPN" else SkipUnlabelled(checked, head.IGNORE_VALUE)

@@ -11,7 +11,7 @@ from detectron2.modeling import GeneralizedRCNN
 from torch import nn
 
 from ..evaluation import is_label_free, needs_second_opinion, selection_mode
-from ..modeling import AdaptiveModel
+from ..modeling import AdaptiveModel, SlidingWindow
 from .hooks import BestCheckpointer
 from .second_opinion import SecondOpinion, the_other, unwrap
 
@@ -31,11 +31,21 @@ def check_evaluation(cfg: CfgNode, model: nn.Module) -> None:
             f"TEST.BEST_METRIC {metric} compares two predictions: write "
             "TEST.LABEL_FREE.SECOND_OPINION auto"
         )
-    with_second_opinion(cfg, model)
+    with_second_opinion(cfg, with_sliding_window(cfg, model))
     if cfg.TEST.EVAL_BOTH:
         the_other(model, "TEST.EVAL_BOTH")
     if cfg.TEST.AUG.ENABLED:
         detector_for_tta(cfg, model)
+
+
+def with_sliding_window(cfg: CfgNode, model: nn.Module) -> nn.Module:
+    """Return the model, made to see pictures window by window if TEST.SLIDING_WINDOW asks for it.
+
+    Raises:
+        ValueError: see :class:`drfpn_da.modeling.SlidingWindow`.
+    """
+    node = cfg.TEST.SLIDING_WINDOW
+    return SlidingWindow(model, node.SIZE, node.OVERLAP) if node.SIZE else model
 
 
 def with_second_opinion(cfg: CfgNode, model: nn.Module) -> nn.Module:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Callable
 
 from detectron2.structures import Boxes, Instances
 from torch import nn
 
 from ..evaluation import SECOND_OPINION
-from ..modeling import AdaptiveModel
+from ..modeling import AdaptiveModel, SlidingWindow
 
 Batch = list[dict[str, Any]]
 KINDS = ("auto", "teacher", "flip", "none")
@@ -40,7 +41,7 @@ class SecondOpinion(nn.Module):
             kind = "teacher" if getattr(plain, "teacher", None) is not None else "flip"
         self.model = model
         self._second: Callable[[Batch], Batch] = (
-            the_other(plain, "TEST.LABEL_FREE.SECOND_OPINION")[1]
+            the_other(model, "TEST.LABEL_FREE.SECOND_OPINION")[1]
             if kind == "teacher"
             else lambda inputs: unmirror(model(mirror(inputs)))
         )
@@ -56,16 +57,17 @@ class SecondOpinion(nn.Module):
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model inside ``DistributedDataParallel``, or the model itself."""
-    plain: nn.Module = getattr(model, "module", model)
-    return plain
+    """Return the model inside ``DistributedDataParallel`` and ``SlidingWindow``, or itself."""
+    while hasattr(model, "module"):
+        model = model.module  # type: ignore[assignment]
+    return model
 
 
 def the_other(model: nn.Module, key: str) -> tuple[str, Callable[[Batch], Batch]]:
     """Return the one of student and teacher that is not evaluated: its name and what it predicts.
 
     Args:
-        model: an AdaptiveModel with a teacher.
+        model: an AdaptiveModel with a teacher; in a ``SlidingWindow`` the other gets one as well.
         key: config key that asks for it, for the message.
 
     Raises:
@@ -78,7 +80,8 @@ def the_other(model: nn.Module, key: str) -> tuple[str, Callable[[Batch], Batch]
             "MODEL.TEACHER.ENABLED True, or do without"
         )
     name = "student" if plain.evaluate == "teacher" else "teacher"
-    return name, lambda inputs: plain.predict(inputs, name)
+    predict = partial(plain.predict, by=name)
+    return name, model.around(predict) if isinstance(model, SlidingWindow) else predict
 
 
 def mirror(inputs: Sequence[dict[str, Any]]) -> Batch:

@@ -25,12 +25,14 @@ from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
 from .hooks import PeriodicWriter, PredictionPictures, StepSeed
+from .mix_pictures import build_mix_pictures
 from .model_selection import (
     add_results,
     best_checkpointers,
     check_evaluation,
     detector_for_tta,
     with_second_opinion,
+    with_sliding_window,
 )
 from .optimizer import build_optimizer
 from .pseudo_label_monitor import build_pseudo_label_monitors
@@ -116,7 +118,9 @@ class Trainer(DefaultTrainer):
         model: nn.Module,
         evaluators: DatasetEvaluator | list[DatasetEvaluator] | None = None,
     ) -> OrderedDict:
-        """Evaluate on every test set, as detectron2 does; see also TEST.LABEL_FREE and EVAL_BOTH.
+        """Evaluate on every test set, as detectron2 does.
+
+        See also the keys TEST.SLIDING_WINDOW, TEST.LABEL_FREE and TEST.EVAL_BOTH.
 
         Returns:
             Task -> metric -> value; with several test sets, set -> task -> metric -> value.
@@ -124,6 +128,7 @@ class Trainer(DefaultTrainer):
         Raises:
             ValueError: a teacher is asked for and there is none.
         """
+        model = with_sliding_window(cfg, model)
         results = super().test(cfg, with_second_opinion(cfg, model), evaluators)
         if cfg.TEST.EVAL_BOTH:
             name, predict = the_other(model, "TEST.EVAL_BOTH")
@@ -167,6 +172,7 @@ class Trainer(DefaultTrainer):
             extra.append(hooks.EvalHook(0, lambda: self.test_with_TTA(cfg, self.model)))
         if comm.is_main_process():
             extra += best_checkpointers(cfg, self.checkpointer)
+            extra += build_mix_pictures(cfg, self.model)
             if cfg.VIS_PERIOD > 0 and cfg.DATASETS.TEST and cfg.TEST.VIS_IMAGES:
                 extra.append(PredictionPictures(cfg))
         last: list[HookBase] = []

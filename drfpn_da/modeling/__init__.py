@@ -12,6 +12,7 @@ from .roi_heads import (
     SCNROIHeads,
     find_scn_heads,
 )
+from .sliding_window import SlidingWindow
 from .teacher import MeanTeacher
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "FCOS",
     "FeatureTaps",
     "MeanTeacher",
+    "SlidingWindow",
     "Recording",
     "PatchClassifier",
     "SoftLabelClassifier",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from detectron2.data import Metadata
+from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils import colormap
 
 from .depth import color_disparity
@@ -42,6 +43,42 @@ def draw_mix(
         titles += ["disparity", "disparity"]
     cells += [_grey(mask), mixed, color_labels(labels, metadata), _grey(confidence)]
     return side_by_side(cells, [*titles, "mask", "mix", "label", "confidence"])
+
+
+def draw_mixes(mix: Any, metadata: Metadata, image_format: str) -> list[np.ndarray]:
+    """Draw the strip of each picture of a mixed batch.
+
+    Args:
+        mix: batch as ``drfpn_da.objectives.depth_mix.Mix``.
+        metadata: with "stuff_colors", or else detectron2's palette is used.
+        image_format: of the pictures, as INPUT.FORMAT.
+
+    Returns:
+        A strip of :func:`draw_mix` for each picture; pictures and mixes as the student sees them.
+    """
+    strips = []
+    for i in range(len(mix.inputs)):
+        pair = [i, (i + 1) % len(mix.inputs)]
+        # Strongly augmented, and of its own size; the canvas may be larger.
+        mixed = mix.inputs[i]["image"]
+        height, width = mixed.shape[-2:]
+        first, second, shown = (
+            convert_image_to_rgb(picture[:, :height, :width].permute(1, 2, 0).cpu(), image_format)
+            for picture in (*mix.pictures[pair], mixed)
+        )
+        mask, labels, confidence = (
+            values[i, :height, :width].cpu().numpy()
+            for values in (mix.masks, mix.labels, mix.confidence)
+        )
+        near = None
+        if mix.disparity is not None:
+            one, other = mix.disparity[pair, :height, :width].cpu().numpy()
+            near = (one, other)
+        pictures = (first.astype(np.uint8), second.astype(np.uint8))
+        strips.append(
+            draw_mix(pictures, mask, shown.astype(np.uint8), labels, confidence, metadata, near)
+        )
+    return strips
 
 
 def color_labels(labels: np.ndarray, metadata: Metadata) -> np.ndarray:

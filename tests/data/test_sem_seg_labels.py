@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from detectron2.data import DatasetMapper
@@ -25,12 +27,12 @@ def record(folder, label):
     }
 
 
-def load(folder, label, *options):
+def load(folder, label, *options, others=()):
     cfg = tiny_config("sem_seg", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 5, *options)
     cfg.INPUT.CROP.ENABLED = False
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.SOLVER.IMS_PER_BATCH, cfg.SEED = (64,), 1, 0
     cfg.DATALOADER.NUM_WORKERS = 0
-    loader = build_train_loader(cfg, dataset=[record(folder, label)])
+    loader = build_train_loader(cfg, dataset=[record(folder, label), *others])
     return next(iter(loader))[0]["sem_seg"]
 
 
@@ -48,3 +50,24 @@ def test_a_detector_does_not_read_the_labels():
     cfg = tiny_config("fcos")
     mapper = DatasetMapper(cfg, True)
     assert check_label_ids(cfg, mapper) is mapper
+
+
+def void(folder):
+    folder.mkdir()
+    one = record(folder, 255)
+    Image.fromarray(np.full((64, 96), 255, np.uint8)).save(one["sem_seg_file_name"])
+    return one
+
+
+def test_samples_without_any_label_are_passed_over(tmp_path, caplog):
+    """Ten of eleven are void; whatever is drawn first, a labelled one comes out."""
+    labels = load(tmp_path, 4, others=[void(tmp_path / str(i)) for i in range(10)])
+    assert 4 in labels and re.search(r"labels\.png: no pixel .* has a class", caplog.text)
+
+
+def test_a_set_without_any_label_ends_with_an_error(tmp_path):
+    cfg = tiny_config("sem_seg")
+    cfg.DATALOADER.NUM_WORKERS, cfg.SEED, cfg.SOLVER.IMS_PER_BATCH = 0, 0, 1
+    loader = build_train_loader(cfg, dataset=[void(tmp_path / "void")])
+    with pytest.raises(RuntimeError, match="rejected 100 records"):
+        next(iter(loader))

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from drfpn_da.engine import Trainer
+from drfpn_da.visualization.layout import GAP, TITLE_SIZE
 from tests.tiny_coco import register_tiny, register_tiny_domains, tiny_cfg
 from tests.training import assert_resumes_exactly
 
@@ -115,3 +116,30 @@ def test_a_monitor_needs_a_teacher_and_a_period(folder, tmp_path):
     cfg.OUTPUT_DIR = str(tmp_path / "other")
     with pytest.raises(ValueError, match="no objective makes any"):
         trained(cfg)
+
+
+def test_mixes_are_drawn_now_and_then(folder, tmp_path):
+    cfg = depth_mix(tmp_path, folder)
+    cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
+    cfg.SOLVER.TARGET_IMS_PER_BATCH, cfg.SOLVER.MAX_ITER, cfg.VIS_PERIOD = 2, 3, 2
+    trainer = Trainer(cfg)
+    drawn = {}
+    objective = trainer.model.objectives["depth_mix"]
+    hook = next(h for h in trainer._hooks if type(h).__name__ == "MixPictures")
+    draw = hook.after_step
+
+    def after_step():
+        draw()
+        drawn[trainer.iter + 1] = objective.last
+
+    hook.after_step = after_step
+    trainer.train()
+    files = sorted(path.name for path in (tmp_path / "mixes").iterdir())
+    assert files == ["0_0000002.png", "1_0000002.png"]
+    for i, mask in enumerate(drawn[2].masks.numpy()):
+        strip = np.asarray(Image.open(tmp_path / "mixes" / f"{i}_0000002.png"))
+        height, width = mask.shape
+        left = GAP + 4 * (width + GAP)
+        top = GAP + TITLE_SIZE + GAP
+        cell = strip[top : top + height, left : left + width, 0]
+        assert np.array_equal(cell == 255, mask)

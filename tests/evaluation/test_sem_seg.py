@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,3 +100,72 @@ def test_records_without_labels_are_named(dataset):
     del records[1]["sem_seg_file_name"]
     with pytest.raises(ValueError, match=r"1 of 3 pictures have no sem_seg_file_name.*1.png"):
         MIoUEvaluator(name)
+
+
+def test_three_conventions_of_the_mean():
+    """One case, worked by hand: 75 where absent classes are left out, 50 where they count as 0."""
+    truth = np.array([[0, 0, 1, 1, IGNORE, IGNORE]], np.uint8)
+    prediction = np.array([[0, 2, 1, 1, 3, 3]])
+    # Class 0: 1 of 2 pixels; class 1: 2 of 2; class 2: predicted once, absent; class 3: predicted
+    # on ignored pixels only.
+    ious = {0: 1 / 2, 1: 1.0, 2: 0.0}
+    assert 100 * np.mean([ious[0], ious[1]]) == 75 and 100 * np.mean(list(ious.values())) == 50
+    with _one_picture(truth) as (name, records):
+        result = _evaluate(name, records, [prediction])
+    assert result["mIoU"] == pytest.approx(75, abs=1e-9)
+    assert result["mIoU_absent_zero"] == pytest.approx(50, abs=1e-9)
+
+
+@contextlib.contextmanager
+def _one_picture(truth):
+    with tempfile.TemporaryDirectory() as folder:
+        Image.fromarray(truth).save(f"{folder}/labels.png")
+        records = [{"file_name": "one.png", "sem_seg_file_name": f"{folder}/labels.png"}]
+        name = f"sem_seg_{Path(folder).name}"
+        DatasetCatalog.register(name, lambda: records)
+        MetadataCatalog.get(name).set(stuff_classes=CLASSES, ignore_label=IGNORE)
+        yield name, records
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+def _edge_by_loop(labels, radius):
+    """Pixels of whose square around them some pixel has another label or is outside."""
+    height, width = labels.shape
+    edge = np.zeros(labels.shape, bool)
+    for y in range(height):
+        for x in range(width):
+            for v in range(y - radius, y + radius + 1):
+                for u in range(x - radius, x + radius + 1):
+                    inside = 0 <= v < height and 0 <= u < width
+                    edge[y, x] |= not inside or labels[v, u] != labels[y, x]
+    return edge
+
+
+def test_boundary_iou_against_loops():
+    pytest.importorskip("cv2")
+    rng = np.random.default_rng(2)
+    truth = np.kron(rng.integers(0, 3, (4, 6)), np.ones((20, 20))).astype(np.uint8)
+    truth[:10, :30] = IGNORE
+    prediction = np.roll(np.where(truth == IGNORE, 0, truth), 3, axis=1).astype(int)
+    radius = round(0.02 * np.hypot(*truth.shape))
+    assert radius == 3
+    with _one_picture(truth) as (name, records):
+        result = _evaluate(name, records, [prediction])
+    true_edge, predicted_edge = _edge_by_loop(truth, radius), _edge_by_loop(prediction, radius)
+    known, expected = truth != IGNORE, []
+    for label in range(3):
+        t = (truth == label) & true_edge & known
+        p = (prediction == label) & predicted_edge & known
+        expected.append(100 * (t & p).sum() / (t | p).sum())
+        assert result[f"BoundaryIoU-{CLASSES[label]}"] == pytest.approx(expected[-1], abs=1e-9)
+    assert 0 < min(expected) and max(expected) < min(result[f"IoU-{c}"] for c in CLASSES[:3])
+    assert result["mBoundaryIoU"] == pytest.approx(np.mean(expected), abs=1e-9)
+
+
+def test_boundary_of_a_perfect_prediction():
+    pytest.importorskip("cv2")
+    truth = np.kron(np.arange(3), np.ones((30, 30))).astype(np.uint8)
+    with _one_picture(truth) as (name, records):
+        result = _evaluate(name, records, [truth.astype(int)])
+    assert result["mBoundaryIoU"] == 100 and np.isnan(result["BoundaryIoU-train"])

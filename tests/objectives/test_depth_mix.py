@@ -205,6 +205,40 @@ def test_a_labelled_picture_without_a_label_does_no_harm():
     assert losses["depth_mix/loss_mix"].item() == 0
 
 
+def test_pixels_that_are_all_void_or_unsure_give_a_loss_of_zero_not_nan():
+    """Also with the mean over weighted pixels, of which there is none."""
+    model = build(
+        *("MODEL.DEPTH_MIX.CONFIDENCE", 1.0),
+        *("MODEL.DEPTH_MIX.CONFIDENCE_RULE", "per_pixel"),
+        *("MODEL.DEPTH_MIX.DENOMINATOR", "weighted"),
+    )
+    losses, _ = step(model, [*make_inputs(), *targets()])
+    assert losses["depth_mix/loss_mix"].item() == 0
+    sum(losses.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.detector.parameters())
+
+
+def test_one_labelled_picture_with_a_pooling_head_and_batch_norm():
+    """The pooled branch of ASPP has one value per channel and picture."""
+    from detectron2.projects.deeplab import add_deeplab_config
+
+    cfg = mix_config()
+    add_deeplab_config(cfg)
+    cfg.merge_from_list(
+        [
+            *("MODEL.SEM_SEG_HEAD.NAME", "DeepLabV3Head"),
+            *("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["p5"]),
+            *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", 32),
+            *("MODEL.SEM_SEG_HEAD.ASPP_CHANNELS", 16),
+            *("MODEL.SEM_SEG_HEAD.CONVS_DIM", 16),
+            *("MODEL.SEM_SEG_HEAD.NORM", "BN"),
+        ]
+    )
+    torch.manual_seed(0)
+    losses, _ = step(build_model(cfg).train(), [*make_inputs(1), *targets()])
+    assert all(loss.isfinite() for loss in losses.values())
+
+
 def test_evaluation_is_that_of_a_plain_segmentor(segmentor):
     """The checkpoint loads there; neither depth nor teacher is asked for."""
     model = build()

@@ -24,6 +24,13 @@ def add_keys(_C: CN) -> None:
     # "faster-coco-eval".
     _C.TEST.COCO_BACKEND = "auto"
 
+    _C.TEST.SLIDING_WINDOW = CN()
+    # [height, width] of windows in which a semantic segmentor sees each test picture, in pixels of
+    # the resized picture; logits are averaged where windows overlap. []: whole pictures.
+    _C.TEST.SLIDING_WINDOW.SIZE = []
+    # Least share of a window that its next covers again.
+    _C.TEST.SLIDING_WINDOW.OVERLAP = 0.33
+
     # Weights & Biases, beside the ordinary writers.
     _C.WANDB = CN()
     _C.WANDB.ENABLED = False

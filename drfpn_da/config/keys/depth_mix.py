@@ -13,7 +13,8 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.DEPTH_MIX = CN()
     # Weight of the loss.
     _C.MODEL.DEPTH_MIX.WEIGHT = 1.0
-    # No mixing before this iteration. Set MODEL.TEACHER.START_ITER to the same.
+    # No mixing before this iteration (published: 0). A new head can be sure of what is noise: with
+    # few labels let it learn them first. Set MODEL.TEACHER.START_ITER to the same.
     _C.MODEL.DEPTH_MIX.START_ITER = 0
     # What stays of a picture: "depth" (DepthMix: what is nearer), "class" (ClassMix: half of the
     # classes), "cut" (CutMix: all but a rectangle) or "none" (all: a mean teacher without mixing).

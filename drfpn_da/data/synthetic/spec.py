@@ -38,6 +38,8 @@ SIZES = {
     "small": StreetSpec(320, 160, train=800, val=200, sequences=60, frames=5),
     # The demonstration (make demo): as much as half a minute allows.
     "demo": StreetSpec(256, 128, train=160, val=24, sequences=2, frames=2),
+    # Studies of segmentation with many arms and seeds on a CPU.
+    "tiny": StreetSpec(128, 64, train=400, val=200, sequences=2, frames=2),
 }
 
 
