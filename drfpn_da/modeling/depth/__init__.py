@@ -3,5 +3,7 @@
 from .decoder import DepthDecoder
 from .pose import PoseNetwork
 from .self_supervised import SelfSupervisedDepth
+from .unet import UNetDecoder
+from .view_synthesis import ViewSynthesis
 
-__all__ = ["DepthDecoder", "PoseNetwork", "SelfSupervisedDepth"]
+__all__ = ["DepthDecoder", "PoseNetwork", "SelfSupervisedDepth", "UNetDecoder", "ViewSynthesis"]
