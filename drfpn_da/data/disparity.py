@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from detectron2.data import transforms as T
 from PIL import Image
 
 from .checked_mapper import Mapper
+from .recorded import record_transforms
 
 #: Fields of a record that say where its disparity is; no labels.
 DISPARITY_FIELDS = ("disparity_file_name", "disparity_scale")
@@ -35,15 +34,8 @@ class DisparityMapper:
     """
 
     def __init__(self, mapper: Any, root: str = "") -> None:
-        augmentations = getattr(mapper, "augmentations", None)
-        if not isinstance(augmentations, T.AugmentationList):
-            raise ValueError(
-                f"disparity cannot follow the transforms of {type(mapper).__name__}: it has no "
-                "AugmentationList named augmentations, as detectron2's DatasetMapper has"
-            )
-        self.augmentations = _Recorded(augmentations.augs)
-        self._mapper: Mapper = copy.copy(mapper)
-        self._mapper.augmentations = self.augmentations  # type: ignore[attr-defined]
+        self._mapper: Mapper
+        self._mapper, self.augmentations = record_transforms(mapper, "disparity")
         self._root = root
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
@@ -68,15 +60,6 @@ class DisparityMapper:
         moved = self.augmentations.transforms.apply_segmentation(disparity)
         sample["disparity"] = torch.from_numpy(np.ascontiguousarray(moved))
         return sample
-
-
-class _Recorded(T.AugmentationList):
-    """Augmentations that remember what they did last, and the size of the picture before."""
-
-    def __call__(self, aug_input: T.AugInput) -> T.TransformList:
-        self.size: tuple[int, int] = aug_input.image.shape[:2]
-        self.transforms: T.TransformList = super().__call__(aug_input)
-        return self.transforms
 
 
 def find_disparity(record: dict[str, Any], root: str = "") -> Path:

@@ -2,7 +2,7 @@
 
 from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
 from .dense_heads import SlenderFCOSHead
-from .depth import DepthDecoder, PoseNetwork, SelfSupervisedDepth
+from .depth import DepthDecoder, PoseNetwork, SelfSupervisedDepth, UNetDecoder, ViewSynthesis
 from .feature_taps import FeatureTaps, Recording
 from .meta_arch import FCOS, AdaptiveModel, PatchClassifier, SoftLabelClassifier
 from .roi_heads import (
@@ -12,6 +12,7 @@ from .roi_heads import (
     SCNROIHeads,
     find_scn_heads,
 )
+from .sem_seg import MultiTaskSemSegHead, UNetSemSegHead
 from .teacher import MeanTeacher
 
 __all__ = [
@@ -36,4 +37,8 @@ __all__ = [
     "DepthDecoder",
     "PoseNetwork",
     "SelfSupervisedDepth",
+    "UNetDecoder",
+    "ViewSynthesis",
+    "MultiTaskSemSegHead",
+    "UNetSemSegHead",
 ]

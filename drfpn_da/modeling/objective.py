@@ -47,6 +47,7 @@ class AdaptationStep:
         target_inputs: data set dicts of the target pictures; labelled by the objective that may.
         source: after the source pass.
         target: after the target pass; None if no active objective asked for one.
+        cache: what several objectives use, computed once per step.
     """
 
     iteration: int
@@ -55,6 +56,7 @@ class AdaptationStep:
     target_inputs: list[dict[str, Any]]
     source: Optional[DomainPass] = None
     target: Optional[DomainPass] = None
+    cache: dict[str, Any] = field(default_factory=dict)
 
 
 class Objective(nn.Module):

@@ -3,6 +3,7 @@
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
 from .depth_mix import DepthMix
 from .pseudo_label import PseudoLabel
+from .self_supervised_depth import SelfSupervisedDepth
 from .strong_weak import AlignmentTap, StrongWeakAlignment
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "DomainPass",
     "Objective",
     "PseudoLabel",
+    "SelfSupervisedDepth",
     "StrongWeakAlignment",
 ]
