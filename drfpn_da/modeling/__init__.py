@@ -4,7 +4,13 @@ from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
 from .dense_heads import SlenderFCOSHead
 from .depth import DepthDecoder, PoseNetwork, SelfSupervisedDepth, UNetDecoder, ViewSynthesis
 from .feature_taps import FeatureTaps, Recording
-from .meta_arch import FCOS, AdaptiveModel, PatchClassifier, SoftLabelClassifier
+from .meta_arch import (
+    FCOS,
+    AdaptiveModel,
+    DepthMixSegmentor,
+    PatchClassifier,
+    SoftLabelClassifier,
+)
 from .roi_heads import (
     SCNCascadeROIHeads,
     SCNFastRCNNOutputLayers,
@@ -17,6 +23,7 @@ from .teacher import MeanTeacher
 
 __all__ = [
     "AdaptiveModel",
+    "DepthMixSegmentor",
     "DRFPN",
     "FCOS",
     "FeatureTaps",

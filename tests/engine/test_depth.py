@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from detectron2.modeling import build_model
 
 from drfpn_da import model_zoo
 from drfpn_da.engine import Trainer
@@ -85,3 +86,23 @@ def test_optimiser_by_name():
     assert isinstance(stock, torch.optim.SGD)
     with pytest.raises(ValueError, match="'Lion'; write 'SGD' or 'Adam'"):
         build_optimizer(make_config("SOLVER.OPTIMIZER", "Lion"), model)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_learning_rates_by_name(kind):
+    factors = [["backbone.features.0", 0.5], ["backbone.", 0.1], ["objectives.depth.pose", 1e-4]]
+    cfg = multi_task("SOLVER.OPTIMIZER", kind, "SOLVER.BASE_LR", 0.2, "SOLVER.LR_FACTORS", factors)
+    model = build_model(cfg)
+    optimizer = build_optimizer(cfg, model)
+    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    assert len(rates) == len(trained)
+    for name, parameter in trained:
+        expected = 0.2
+        if name.startswith("detector.backbone."):
+            expected = 0.1 if name.startswith("detector.backbone.features.0") else 0.02
+        if name.startswith("objectives.depth.pose"):
+            expected = 2e-5
+        assert rates[id(parameter)] == pytest.approx(expected), name
+    with pytest.raises(ValueError, match=r"begins with 'body'.*'backbone'"):
+        build_optimizer(multi_task("SOLVER.LR_FACTORS", [["body", 0.1]]), model)

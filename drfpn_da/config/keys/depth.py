@@ -58,6 +58,9 @@ def add_keys(_C: CN) -> None:
 
     # Optimiser of any model: "SGD" (detectron2's) or "Adam".
     _C.SOLVER.OPTIMIZER = "SGD"
+    # Learning rates by the beginning of a parameter's name, as factors of BASE_LR, for example
+    # [["backbone.", 0.1]]; the first that fits counts.
+    _C.SOLVER.LR_FACTORS = []
 
     _C.INPUT.SEQUENCE = CN()
     # Largest relative change of brightness, contrast and saturation, and of hue in parts of the

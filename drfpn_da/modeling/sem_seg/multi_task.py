@@ -46,7 +46,7 @@ class MultiTaskSemSegHead(UNetSemSegHead):
         scales: int = 4,
         **head: Any,
     ) -> None:
-        super().__init__(input_shape, **head)
+        super().__init__(input_shape=input_shape, **head)
         of_segmentation = ("num_classes", "conv_dims", "loss_weight", "ignore_value")
         unet = {key: value for key, value in head.items() if key not in of_segmentation}
         strides = self.decoder.strides
@@ -55,7 +55,7 @@ class MultiTaskSemSegHead(UNetSemSegHead):
                 f"MODEL.MULTI_TASK.EXCHANGE_STRIDE is {exchange_stride}; write one of "
                 f"{strides[:-1]}, the strides of the decoder's stages but the last"
             )
-        self.depth = DepthDecoder(input_shape, scales=scales, **unet)
+        self.depth = DepthDecoder(input_shape=input_shape, scales=scales, **unet)
         cut = strides.index(exchange_stride) + 1
         self._shared, self._own = strides[:cut], strides[cut:]
         width = self.decoder.widths[exchange_stride]
