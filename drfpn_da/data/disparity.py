@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..functional import normalize_disparity
 from .checked_mapper import Mapper
 from .recorded import record_transforms
 
@@ -28,15 +29,16 @@ class DisparityMapper:
         mapper: with detectron2's ``augmentations``, as ``DatasetMapper``; it is copied.
         root: folder with a file for each picture, as ``tools/predict_depth.py`` writes it; "": the
             file of the record's "disparity_file_name".
+        normalize: stretch the disparity of the whole picture to [0, 1] before the transforms.
 
     Raises:
         ValueError: the mapper has no augmentations to follow.
     """
 
-    def __init__(self, mapper: Any, root: str = "") -> None:
+    def __init__(self, mapper: Any, root: str = "", normalize: bool = False) -> None:
         self._mapper: Mapper
         self._mapper, self.augmentations = record_transforms(mapper, "disparity")
-        self._root = root
+        self._root, self._normalize = root, normalize
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Return the sample with "disparity", (H, W) float32 of the size of "image".
@@ -57,6 +59,8 @@ class DisparityMapper:
                 f"{record['file_name']} has {size[1]}x{size[0]}: write disparity at the size of "
                 "the picture, for example with tools/predict_depth.py"
             )
+        if self._normalize:
+            disparity = normalize_disparity(torch.from_numpy(disparity)[None])[0].numpy()
         moved = self.augmentations.transforms.apply_segmentation(disparity)
         sample["disparity"] = torch.from_numpy(np.ascontiguousarray(moved))
         return sample

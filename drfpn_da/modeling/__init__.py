@@ -2,7 +2,14 @@
 
 from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
 from .dense_heads import SlenderFCOSHead
-from .depth import DepthDecoder, PoseNetwork, SelfSupervisedDepth, UNetDecoder, ViewSynthesis
+from .depth import (
+    DepthDecoder,
+    DepthStudent,
+    PoseNetwork,
+    SelfSupervisedDepth,
+    UNetDecoder,
+    ViewSynthesis,
+)
 from .feature_taps import FeatureTaps, Recording
 from .meta_arch import (
     FCOS,
@@ -42,6 +49,7 @@ __all__ = [
     "SCNRes5ROIHeads",
     "find_scn_heads",
     "DepthDecoder",
+    "DepthStudent",
     "PoseNetwork",
     "SelfSupervisedDepth",
     "UNetDecoder",

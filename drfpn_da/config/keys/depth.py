@@ -50,6 +50,10 @@ def add_keys(_C: CN) -> None:
     # No depth losses there before this iteration.
     _C.MODEL.DEPTH.START_ITER = 0
 
+    # Share of the rows, from above, whose error counts where MODEL.META_ARCHITECTURE "DepthStudent"
+    # learns the disparity of files (INPUT.DISPARITY.ROOT).
+    _C.MODEL.DEPTH.STUDENT_ROWS = 0.9
+
     # Segmentation with the depth decoder's U-Net (MODEL.SEM_SEG_HEAD.NAME "UNetSemSegHead"), or
     # with a depth decoder beside it ("MultiTaskSemSegHead"); both read MODEL.DEPTH.
     _C.MODEL.MULTI_TASK = CN()
