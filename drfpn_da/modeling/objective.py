@@ -66,6 +66,7 @@ class Objective(nn.Module):
         name: key in checkpoints (``objectives.<name>.*``) and prefix of its losses.
         needs_target: target pictures must pass the backbone.
         needs_teacher: a :class:`MeanTeacher` must exist.
+        teacher_may_train: the teacher labels in training mode, too (MODEL.TEACHER.TRAIN_MODE).
         at_inference: features are recorded in evaluation too.
         start_iter: before this iteration the objective is idle.
     """
@@ -73,6 +74,7 @@ class Objective(nn.Module):
     name = "objective"
     needs_target = True
     needs_teacher = False
+    teacher_may_train = False
     at_inference = False
     start_iter = 0
 

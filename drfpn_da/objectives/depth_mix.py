@@ -103,6 +103,7 @@ class DepthMix(Objective):
 
     name = "depth_mix"
     needs_teacher = True
+    teacher_may_train = True
 
     @configurable
     def __init__(
@@ -219,7 +220,7 @@ class DepthMix(Objective):
 
         Args:
             inputs: data set dicts with "image" and, for mask "depth", "disparity", (H, W).
-            teacher: segmentor in evaluation mode.
+            teacher: segmentor.
             generator: of all random choices, on the CPU.
 
         Raises:
