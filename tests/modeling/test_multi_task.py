@@ -318,3 +318,12 @@ def test_other_checkpoints_are_refused(tmp_path):
         ValueError, match=r"no checkpoint of a depth network.*'decoder\.'.*roi_heads"
     ):
         PathManager.get_local_path(f"drfpn-da://transfer/{tmp_path}/d.pth")
+
+
+def test_bfloat16_is_finite_and_compares_depth_in_float32():
+    model = multi_task("MODEL.DEPTH_MIX.CONFIDENCE_RULE", "off")
+    with torch.autocast("cpu", torch.bfloat16):
+        losses, _ = step(model, [*make_inputs(), *sequences()])
+    assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())
+    assert model.objectives["depth_mix"].last.disparity.dtype == torch.float32
+    sum(losses.values()).backward()
