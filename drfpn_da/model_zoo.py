@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import CfgNode, LazyConfig, get_cfg, instantiate
+from detectron2.config import CfgNode, LazyConfig, instantiate
 from detectron2.modeling import build_model
 from torch import nn
 
-from .config import add_drfpn_da_config
+from .config.setup import base_cfg
 
 __all__ = ["get", "get_config", "get_config_file", "list_configs"]
 
@@ -94,8 +94,7 @@ def get_config(name: str, trained: bool = False) -> Any:
         )
     if file.endswith(".py"):
         return LazyConfig.load(file)
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     cfg.merge_from_file(file)
     return cfg
 

@@ -6,19 +6,23 @@
         --output selected.json MODEL.WEIGHTS model_final.pth
     tools/select_annotations.py --config-file C.yaml --images folder --method both \
         --start selected_25.json --teacher teacher/ --student student/ --budgets 50 ...
+    tools/select_annotations.py --config-file C.yaml --datasets SET --method both \
+        --teacher teacher/ --student-config student.yaml --budgets 25 50 100 200 372 744 ...
 
 The picture of the choice for a smaller budget is the beginning of the list. Methods:
 
     diversity    farthest points of the features (--feature, averaged to --grid)
     uncertainty  where two depth networks disagree (--teacher, --student: folders that
-                 tools/predict_depth.py wrote)
+                 tools/predict_depth.py wrote; or --student-config: trained in each cycle)
     both         farthest points, distances raised by the uncertainty
     entropy      where a segmentor, the model of the config, is unsure
     random       the seeded permutation, of which the first also starts diversity
 
 Uncertainty, both and entropy begin with the first budget by the rule of their kind (random, or
-farthest points) and go on with the scores given; to train between cycles, select one budget at a
-time and hand the list of the last to --start. A contact sheet is written beside the JSON. An
+farthest points) and go on with the scores given. With --student-config each further budget is a
+cycle: a student is trained on the teacher's disparity of what is selected, beside the JSON in a
+folder <name>_students. To train a network of your own between cycles, select one budget at a time
+and hand the list of the last to --start. A contact sheet is written beside the JSON. An
 option with one value (--output, --seed) must stand between a list and KEY VALUE pairs.
 """
 
@@ -31,7 +35,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.evaluation import inference_context
@@ -43,9 +46,8 @@ from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.data.disparity import read_disparity
 from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
 from drfpn_da.data.target_mapper import picture_only
-from drfpn_da.engine import pool_grid_features
+from drfpn_da.engine import StudentUncertainty, pool_grid_features
 from drfpn_da.functional import (
-    log_disparity_error,
     normalize_disparity,
     pairwise_distances,
     standardize_features,
@@ -56,13 +58,12 @@ from drfpn_da.labels import (
     random_order,
     select_by_score,
     select_in_cycles,
+    student_error,
 )
-from drfpn_da.labels.selection import PUBLISHED_WEIGHT
+from drfpn_da.labels.selection import PUBLISHED_WEIGHT, Uncertainty
 from drfpn_da.visualization import contact_sheet, read_rgb, save_new, save_picture
 
 METHODS = ("diversity", "uncertainty", "both", "entropy", "random")
-# Where the published error is not counted: far away, and the car's own bonnet.
-FAR, BONNET = 0.07, 0.87
 # Longer side of a picture on the contact sheet.
 THUMBNAIL = 160
 
@@ -97,12 +98,27 @@ def depth_disagreement(records: list[dict], teacher: Path, student: Path) -> Ten
                 )
             path = folder / index["files"][record["file_name"]]
             stored = torch.from_numpy(read_disparity(path, index["scale"]))
-            maps.append(normalize_disparity(stored[None])[None])
-        first, second = maps
-        near = F.max_pool2d(first, 7, stride=1, padding=3) >= FAR
-        rows = torch.arange(first.shape[2]) <= BONNET * first.shape[2]
-        errors.append(log_disparity_error(first, second, near & rows[:, None]))
+            maps.append(normalize_disparity(stored[None]))
+        errors.append(student_error(*maps))
     return torch.cat(errors)
+
+
+def build_uncertainty(args: argparse.Namespace, records: list[dict]) -> Uncertainty:
+    """Return what gives uncertainties in each cycle: two folders, or a student to be trained.
+
+    Raises:
+        SystemExit: too few options, or too many.
+    """
+    if not args.teacher or bool(args.student) == bool(args.student_config):
+        raise SystemExit(
+            f"--method {args.method} needs --teacher, and --student or --student-config"
+        )
+    if args.student:
+        scores = depth_disagreement(records, Path(args.teacher), Path(args.student))
+        return lambda _: scores
+    student = argparse.Namespace(config_file=args.student_config)
+    output = Path(args.output).with_suffix("").with_name(Path(args.output).stem + "_students")
+    return StudentUncertainty(setup_cfg(student), records, Path(args.teacher), output)
 
 
 def mean_entropy(model: nn.Module, loader: Any) -> Tensor:
@@ -124,15 +140,14 @@ def select(args: argparse.Namespace, cfg: CfgNode, records: list[dict]) -> list[
     workers = cfg.DATALOADER.NUM_WORKERS
     if args.method == "random":
         return random_order(pool, args.seed)[: args.budgets[-1]]
-    scores = None
+    uncertainty: Uncertainty | None = None
     if args.method in ("uncertainty", "both"):
-        if not (args.teacher and args.student):
-            raise SystemExit(f"--method {args.method} needs --teacher and --student")
-        scores = depth_disagreement(records, Path(args.teacher), Path(args.student))
+        uncertainty = build_uncertainty(args, records)
     if args.method == "entropy":
         scores = mean_entropy(load_model(cfg), build_picture_loader(cfg, records, workers))
-    if args.method in ("uncertainty", "entropy"):
-        return select_by_score(pool, args.budgets, args.seed, lambda _: scores, start)
+        uncertainty = lambda _: scores  # noqa: E731
+    if uncertainty is not None and args.method != "both":
+        return select_by_score(pool, args.budgets, args.seed, uncertainty, start)
     maps = pool_grid_features(
         load_model(cfg), build_picture_loader(cfg, records, workers), args.feature, tuple(args.grid)
     )
@@ -141,7 +156,7 @@ def select(args: argparse.Namespace, cfg: CfgNode, records: list[dict]) -> list[
         distances,
         args.budgets,
         args.seed,
-        None if scores is None else (lambda _: scores),
+        uncertainty,
         PUBLISHED_WEIGHT if args.published else args.weight,
         args.published,
         start,
@@ -183,6 +198,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--grid", nargs=2, type=int, default=[4, 8], metavar=("ROWS", "COLUMNS"))
     parser.add_argument("--teacher", metavar="FOLDER", help="disparities of the first network")
     parser.add_argument("--student", metavar="FOLDER", help="disparities of the second network")
+    parser.add_argument(
+        "--student-config",
+        metavar="FILE",
+        help="of a DepthStudent, trained in each cycle on what is selected, instead of --student",
+    )
     parser.add_argument(
         "--weight", type=float, default=1.0, help="median distances per median uncertainty"
     )

@@ -26,6 +26,7 @@ from detectron2.modeling import build_model
 
 from drfpn_da.config import setup_cfg
 from drfpn_da.data import build_target_loader, build_train_loader
+from drfpn_da.modeling.own_disparity import predict_disparities, with_disparity
 from drfpn_da.visualization import (
     draw_training_input,
     draw_truth,
@@ -71,10 +72,14 @@ def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     if "depth_mix" not in getattr(model, "objectives", {}):
         raise SystemExit("nothing is mixed: write MODEL.META_ARCHITECTURE DepthMixSegmentor")
+    objective = model.objectives["depth_mix"]
     metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
     for step, batch in enumerate(build_target_loader(cfg)):
         generator = torch.Generator().manual_seed(step)
-        mix = model.objectives["depth_mix"].mix(batch, model.plain_detector(), generator)
+        if objective.own_depth:
+            with torch.no_grad():
+                batch = with_disparity(batch, predict_disparities(model.detector, batch)[0])
+        mix = objective.mix(batch, model.plain_detector(), generator)
         for record, strip in zip(batch, draw_mixes(mix, metadata, cfg.INPUT.FORMAT)):
             yield record["file_name"], strip
 

@@ -6,7 +6,7 @@ from .labelled_share import LabelledShareSampler
 from .loader import build_train_loader
 from .patch_loader import PatchPool, build_patch_loader, split_patches
 from .patches import PatchMapper
-from .sequences import SequenceMapper, build_sequence_loader, get_sequence_dicts
+from .sequences import NeighbourMapper, SequenceMapper, build_sequence_loader, get_sequence_dicts
 from .two_stream import (
     build_adaptation_loader,
     build_target_loader,
@@ -22,6 +22,7 @@ __all__ = [
     "LabelledShareSampler",
     "PatchMapper",
     "PatchPool",
+    "NeighbourMapper",
     "SequenceMapper",
     "build_adaptation_loader",
     "build_patch_loader",

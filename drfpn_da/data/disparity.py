@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from detectron2.data import transforms as T
 from PIL import Image
 
+from ..functional import normalize_disparity
 from .checked_mapper import Mapper
+from .recorded import record_transforms
 
 #: Fields of a record that say where its disparity is; no labels.
 DISPARITY_FIELDS = ("disparity_file_name", "disparity_scale")
@@ -29,22 +29,16 @@ class DisparityMapper:
         mapper: with detectron2's ``augmentations``, as ``DatasetMapper``; it is copied.
         root: folder with a file for each picture, as ``tools/predict_depth.py`` writes it; "": the
             file of the record's "disparity_file_name".
+        normalize: stretch the disparity of the whole picture to [0, 1] before the transforms.
 
     Raises:
         ValueError: the mapper has no augmentations to follow.
     """
 
-    def __init__(self, mapper: Any, root: str = "") -> None:
-        augmentations = getattr(mapper, "augmentations", None)
-        if not isinstance(augmentations, T.AugmentationList):
-            raise ValueError(
-                f"disparity cannot follow the transforms of {type(mapper).__name__}: it has no "
-                "AugmentationList named augmentations, as detectron2's DatasetMapper has"
-            )
-        self.augmentations = _Recorded(augmentations.augs)
-        self._mapper: Mapper = copy.copy(mapper)
-        self._mapper.augmentations = self.augmentations  # type: ignore[attr-defined]
-        self._root = root
+    def __init__(self, mapper: Any, root: str = "", normalize: bool = False) -> None:
+        self._mapper: Mapper
+        self._mapper, self.augmentations = record_transforms(mapper, "disparity")
+        self._root, self._normalize = root, normalize
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Return the sample with "disparity", (H, W) float32 of the size of "image".
@@ -65,18 +59,11 @@ class DisparityMapper:
                 f"{record['file_name']} has {size[1]}x{size[0]}: write disparity at the size of "
                 "the picture, for example with tools/predict_depth.py"
             )
+        if self._normalize:
+            disparity = normalize_disparity(torch.from_numpy(disparity)[None])[0].numpy()
         moved = self.augmentations.transforms.apply_segmentation(disparity)
         sample["disparity"] = torch.from_numpy(np.ascontiguousarray(moved))
         return sample
-
-
-class _Recorded(T.AugmentationList):
-    """Augmentations that remember what they did last, and the size of the picture before."""
-
-    def __call__(self, aug_input: T.AugInput) -> T.TransformList:
-        self.size: tuple[int, int] = aug_input.image.shape[:2]
-        self.transforms: T.TransformList = super().__call__(aug_input)
-        return self.transforms
 
 
 def find_disparity(record: dict[str, Any], root: str = "") -> Path:

@@ -15,8 +15,10 @@ from detectron2.utils import comm
 from torch import Tensor
 from torchvision.transforms import v2
 
+from .checked_mapper import Mapper
 from .intrinsics import check_intrinsics, transform_intrinsics
 from .loader import build_train_loader
+from .recorded import record_transforms
 from .validate import check_registered
 
 logger = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 FRAME_FILES = ("previous_file_name", "file_name", "next_file_name")
 #: The same frames in a sample.
 FRAME_IMAGES = ("previous_image", "image", "next_image")
+#: Fields of a record that a target picture keeps for depth from video; no labels.
+SEQUENCE_FIELDS = ("previous_file_name", "next_file_name", "intrinsics")
 #: Meta-architectures that are trained on such samples.
 SEQUENCE_MODELS = ("SelfSupervisedDepth",)
 
@@ -79,23 +83,13 @@ class SequenceMapper:
             ValueError: no neighbour or no intrinsics; frames of different sizes; intrinsics of
                 another size.
         """
-        missing = _missing(record)
-        if missing:
-            raise ValueError(
-                f"{record['file_name']}: the record has no {' and no '.join(missing)}; depth from "
-                "video needs the frames before and after and the camera's intrinsics. Leave such "
-                "records out with get_sequence_dicts"
-            )
+        _refuse_incomplete(record)
         frames = [
             detection_utils.read_image(record[key], format=self._format) for key in FRAME_FILES
         ]
         size = frames[1].shape[:2]
         for key, frame in zip(FRAME_FILES, frames):
-            if frame.shape[:2] != size:
-                raise ValueError(
-                    f"{record[key]} is {frame.shape[1]}x{frame.shape[0]}, but {record['file_name']}"
-                    f" is {size[1]}x{size[0]}: frames of a sequence have one size"
-                )
+            _refuse_other_size(record, key, frame, size)
         intrinsics = check_intrinsics(record["intrinsics"], size, record["file_name"])
         entry = T.AugInput(frames[1])
         transforms = self.augmentations(entry)
@@ -123,14 +117,104 @@ class SequenceMapper:
         return jittered
 
 
+class NeighbourMapper:
+    """Adds the frames before and after, and the intrinsics, to the samples of a mapper.
+
+    They follow the transforms of the picture. Nothing else is changed: labels and colours are the
+    mapper's business.
+
+    Args:
+        mapper: with detectron2's ``augmentations`` and ``image_format``, as ``DatasetMapper``; it
+            is copied.
+
+    Raises:
+        ValueError: the mapper has no augmentations to follow.
+    """
+
+    def __init__(self, mapper: Any) -> None:
+        self._mapper: Mapper
+        self._mapper, self.augmentations = record_transforms(mapper, "neighbouring frames")
+        self.image_format = mapper.image_format
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the sample with the fields of :class:`SequenceMapper`, without jitter.
+
+        Raises:
+            ValueError: as :class:`SequenceMapper`.
+        """
+        _refuse_incomplete(record)
+        sample: dict[str, Any] | None = self._mapper(record)
+        if sample is None:
+            return None
+        size, transforms = self.augmentations.size, self.augmentations.transforms
+        for key, image in ((FRAME_FILES[0], FRAME_IMAGES[0]), (FRAME_FILES[2], FRAME_IMAGES[2])):
+            frame = detection_utils.read_image(record[key], format=self.image_format)
+            _refuse_other_size(record, key, frame, size)
+            moved = transforms.apply_image(frame).transpose(2, 0, 1)
+            sample[image] = torch.from_numpy(np.ascontiguousarray(moved))
+        intrinsics = check_intrinsics(record["intrinsics"], size, record["file_name"])
+        matrix = transform_intrinsics(intrinsics, transforms)
+        sample["intrinsics"] = torch.from_numpy(matrix.astype(np.float32))
+        return sample
+
+
 def _missing(record: dict[str, Any]) -> list[str]:
     return [key for key in (*FRAME_FILES, "intrinsics") if record.get(key) is None]
+
+
+def _refuse_incomplete(record: dict[str, Any]) -> None:
+    missing = _missing(record)
+    if missing:
+        raise ValueError(
+            f"{record['file_name']}: the record has no {' and no '.join(missing)}; depth from "
+            "video needs the frames before and after and the camera's intrinsics. Leave such "
+            "records out with get_sequence_dicts"
+        )
+
+
+def _refuse_other_size(
+    record: dict[str, Any], key: str, frame: np.ndarray, size: tuple[int, int]
+) -> None:
+    if frame.shape[:2] != size:
+        raise ValueError(
+            f"{record[key]} is {frame.shape[1]}x{frame.shape[0]}, but {record['file_name']}"
+            f" is {size[1]}x{size[0]}: frames of a sequence have one size"
+        )
+
+
+def keep_sequences(
+    records: Sequence[dict[str, Any]], name: str, key: str = "DATASETS.TRAIN"
+) -> list[dict[str, Any]]:
+    """Return the records with both neighbours and intrinsics; how many are left out is logged.
+
+    Args:
+        records: of a data set.
+        name: of the data set, for messages.
+        key: of the config where it is named.
+
+    Raises:
+        ValueError: there is no such record.
+    """
+    whole = [r for r in records if not _missing(r)]
+    if not whole:
+        raise ValueError(
+            f"data set '{name}' ({key}) has no picture with previous_file_name, "
+            "next_file_name and intrinsics: depth from video needs a data set of sequences, "
+            "for example streets_mini_clear_sequences"
+        )
+    logger.info(
+        "%s: %d frames with both neighbours; %d without are left out.",
+        name,
+        len(whole),
+        len(records) - len(whole),
+    )
+    return whole
 
 
 def get_sequence_dicts(names: str | Sequence[str]) -> list[dict[str, Any]]:
     """Return the records of data sets that have both neighbours and intrinsics.
 
-    How many are left out, such as the first and last frame of each sequence, is logged.
+    Left out are, for example, the first and last frame of each sequence.
 
     Args:
         names: registered data sets.
@@ -142,21 +226,7 @@ def get_sequence_dicts(names: str | Sequence[str]) -> list[dict[str, Any]]:
     kept = []
     for name in [names] if isinstance(names, str) else names:
         check_registered(name)
-        records = DatasetCatalog.get(name)
-        whole = [r for r in records if not _missing(r)]
-        if not whole:
-            raise ValueError(
-                f"data set '{name}' (DATASETS.TRAIN) has no picture with previous_file_name, "
-                "next_file_name and intrinsics: depth from video needs a data set of sequences, "
-                "for example streets_mini_clear_sequences"
-            )
-        logger.info(
-            "%s: %d frames with both neighbours; %d without are left out.",
-            name,
-            len(whole),
-            len(records) - len(whole),
-        )
-        kept += whole
+        kept += keep_sequences(DatasetCatalog.get(name), name)
     return kept
 
 

@@ -19,6 +19,7 @@ from .checked_mapper import Mapper, SkipUnreadable
 from .disparity import DISPARITY_FIELDS, DisparityMapper
 from .loader import TrainLoader, build_train_loader, check_batch_size
 from .seeding import Stream, derive_seed
+from .sequences import SEQUENCE_FIELDS, NeighbourMapper, keep_sequences
 from .target_mapper import TargetMapper, picture_only
 from .validate import adapts, check_registered, require_target
 from .views import View, ViewMapper, build_views
@@ -84,11 +85,19 @@ def get_target_dicts(names: str | Sequence[str], keep: Sequence[str] = ()) -> An
 def _target_from_config(cfg: CfgNode, mapper: Mapper | None = None) -> dict[str, Any]:
     require_target(cfg)
     mapper = mapper or DatasetMapper(cfg, True)
+    sequences = "SelfSupervisedDepth" in cfg.MODEL.ADAPT.OBJECTIVES
     keep: tuple[str, ...] = ()
+    if sequences:
+        _refuse_changed_colours(cfg)
+        mapper, keep = NeighbourMapper(mapper), SEQUENCE_FIELDS
     if cfg.INPUT.DISPARITY.ENABLED:
-        mapper, keep = DisparityMapper(mapper, cfg.INPUT.DISPARITY.ROOT), DISPARITY_FIELDS
+        mapper = DisparityMapper(mapper, cfg.INPUT.DISPARITY.ROOT)
+        keep = (*keep, *DISPARITY_FIELDS)
+    dataset = get_target_dicts(cfg.DATASETS.TARGET, keep)
+    if sequences and isinstance(dataset, list):
+        dataset = keep_sequences(dataset, ", ".join(cfg.DATASETS.TARGET), "DATASETS.TARGET")
     return {
-        "dataset": get_target_dicts(cfg.DATASETS.TARGET, keep),
+        "dataset": dataset,
         "mapper": mapper,
         "keep": keep,
         "total_batch_size": cfg.SOLVER.TARGET_IMS_PER_BATCH or cfg.SOLVER.IMS_PER_BATCH,
@@ -98,6 +107,14 @@ def _target_from_config(cfg: CfgNode, mapper: Mapper | None = None) -> dict[str,
         "num_workers": cfg.DATALOADER.NUM_WORKERS,
         "seed": cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
     }
+
+
+def _refuse_changed_colours(cfg: CfgNode) -> None:
+    if cfg.INPUT.TARGET_VIEWS[0] != "weak":
+        raise ValueError(
+            f"INPUT.TARGET_VIEWS begins with '{cfg.INPUT.TARGET_VIEWS[0]}', but the objective "
+            "SelfSupervisedDepth compares a frame with its neighbours: write 'weak' first"
+        )
 
 
 @configurable(from_config=_target_from_config)

@@ -1,5 +1,6 @@
 """Training: the trainer, its hooks, and the start of a run."""
 
+from .depth_student import StudentUncertainty
 from .domain_features import pool_features
 from .grid_features import pool_grid_features
 from .hooks import BestCheckpointer, PredictionPictures, StepSeed
@@ -20,6 +21,7 @@ __all__ = [
     "SCNRelabelHook",
     "SoftLabelHook",
     "StepSeed",
+    "StudentUncertainty",
     "Trainer",
     "WandbWriter",
     "amp_trainer",

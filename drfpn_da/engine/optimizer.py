@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver import build_optimizer as build_sgd
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from torch import nn
 
+Groups = list[dict[str, Any]]
+
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Return detectron2's SGD, or Adam with the same parameter groups and gradient clipping.
+    """Return detectron2's SGD, or Adam, with detectron2's parameter groups and clipping.
 
     Raises:
-        ValueError: SOLVER.OPTIMIZER is neither.
+        ValueError: SOLVER.OPTIMIZER is neither; or see :func:`scale_rates`.
     """
-    name = cfg.SOLVER.OPTIMIZER
-    if name == "SGD":
+    solver = cfg.SOLVER
+    if solver.OPTIMIZER not in ("SGD", "Adam"):
+        raise ValueError(f"SOLVER.OPTIMIZER is '{solver.OPTIMIZER}'; write 'SGD' or 'Adam'")
+    if solver.OPTIMIZER == "SGD" and not solver.LR_FACTORS:
         return build_sgd(cfg, model)
-    if name != "Adam":
-        raise ValueError(f"SOLVER.OPTIMIZER is '{name}'; write 'SGD' or 'Adam'")
     groups = get_default_optimizer_params(
         model,
-        base_lr=cfg.SOLVER.BASE_LR,
-        weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-        bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
-        weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+        base_lr=solver.BASE_LR,
+        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        bias_lr_factor=solver.BIAS_LR_FACTOR,
+        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
     )
-    kind = maybe_add_gradient_clipping(cfg, torch.optim.Adam)
-    return kind(groups, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+    groups = scale_rates(groups, model, solver.LR_FACTORS)
+    common = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
+    if solver.OPTIMIZER == "Adam":
+        return maybe_add_gradient_clipping(cfg, torch.optim.Adam)(groups, **common)
+    kind = maybe_add_gradient_clipping(cfg, torch.optim.SGD)
+    return kind(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **common)
+
+
+def scale_rates(groups: Groups, model: nn.Module, factors: Sequence[Sequence[Any]]) -> Groups:
+    """Multiply the learning rates of parameters by the beginning of their names.
+
+    Args:
+        groups: parameter groups of an optimiser, each with "lr".
+        model: names the parameters, as its checkpoints do.
+        factors: each (beginning, factor); the first that fits counts.
+
+    Raises:
+        ValueError: a beginning fits no parameter.
+    """
+    # As in checkpoints of AdaptiveModel, where the detector's names stand by themselves.
+    names = {id(p): n.removeprefix("detector.") for n, p in model.named_parameters()}
+    for beginning, _ in factors:
+        if not any(name.startswith(beginning) for name in names.values()):
+            raise ValueError(
+                f"SOLVER.LR_FACTORS: no parameter's name begins with '{beginning}'; they begin "
+                f"with {sorted({name.split('.')[0] for name in names.values()})}"
+            )
+    scaled: Groups = []
+    for group in groups:
+        by_factor: dict[float, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            fitting = (factor for beginning, factor in factors if name.startswith(beginning))
+            by_factor.setdefault(float(next(fitting, 1.0)), []).append(parameter)
+        for factor, parameters in by_factor.items():
+            scaled.append({**group, "params": parameters, "lr": factor * group["lr"]})
+    return scaled

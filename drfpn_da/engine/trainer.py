@@ -18,6 +18,7 @@ from torch import nn
 
 from ..compat import default_trainer_parts
 from ..data.checked_mapper import CheckedMapper
+from ..data.disparity_loader import DISPARITY_MODELS, build_disparity_loader
 from ..data.patch_loader import build_patch_loader
 from ..data.patches import PATCH_MODELS, PatchMapper
 from ..data.seeding import Stream, derive_seed, seed_everything
@@ -87,6 +88,8 @@ class Trainer(DefaultTrainer):
         """Return a loader whose batches depend on the seed and the iteration alone."""
         if cfg.MODEL.META_ARCHITECTURE in SEQUENCE_MODELS:
             return build_sequence_loader(cfg)
+        if cfg.MODEL.META_ARCHITECTURE in DISPARITY_MODELS:
+            return build_disparity_loader(cfg)
         if cfg.MODEL.META_ARCHITECTURE in PATCH_MODELS:
             return build_patch_loader(cfg)
         return build_adaptation_loader(cfg)

@@ -85,7 +85,7 @@ def _proposals(cfg: CfgNode) -> frozenset[str]:
     return frozenset({"proposals"})
 
 
-@register_predicted_kinds("SelfSupervisedDepth")
+@register_predicted_kinds("SelfSupervisedDepth", "DepthStudent")
 def _depth(cfg: CfgNode) -> frozenset[str]:
     return frozenset({"depth"})
 

@@ -20,6 +20,7 @@ from .selection import (
 )
 from .soft_labels import SoftLabelStore
 from .store import RelabelStore
+from .uncertainty import student_error
 from .votes import Tally, VoteAccumulator, merge_votes, tally_votes
 
 __all__ = [
@@ -47,5 +48,6 @@ __all__ = [
     "select_by_score",
     "select_diverse",
     "select_in_cycles",
+    "student_error",
     "uncertainty_bias",
 ]

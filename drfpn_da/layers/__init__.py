@@ -1,5 +1,6 @@
 """Small modules; they import drfpn_da.functional only."""
 
+from .attention_exchange import AttentionExchange
 from .crb import ChannelRefinementBlock
 from .discriminators import (
     DOMAIN_DISCRIMINATOR_REGISTRY,
@@ -12,6 +13,7 @@ from .ppm import PyramidPooling
 from .srb import SpatialRefinementBlock
 
 __all__ = [
+    "AttentionExchange",
     "DOMAIN_DISCRIMINATOR_REGISTRY",
     "DomainDiscriminator",
     "GlobalDiscriminator",

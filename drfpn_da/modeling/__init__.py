@@ -2,9 +2,22 @@
 
 from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
 from .dense_heads import SlenderFCOSHead
-from .depth import DepthDecoder, PoseNetwork, SelfSupervisedDepth
+from .depth import (
+    DepthDecoder,
+    DepthStudent,
+    PoseNetwork,
+    SelfSupervisedDepth,
+    UNetDecoder,
+    ViewSynthesis,
+)
 from .feature_taps import FeatureTaps, Recording
-from .meta_arch import FCOS, AdaptiveModel, PatchClassifier, SoftLabelClassifier
+from .meta_arch import (
+    FCOS,
+    AdaptiveModel,
+    DepthMixSegmentor,
+    PatchClassifier,
+    SoftLabelClassifier,
+)
 from .roi_heads import (
     SCNCascadeROIHeads,
     SCNFastRCNNOutputLayers,
@@ -12,11 +25,13 @@ from .roi_heads import (
     SCNROIHeads,
     find_scn_heads,
 )
+from .sem_seg import MultiTaskSemSegHead, UNetSemSegHead
 from .sliding_window import SlidingWindow
 from .teacher import MeanTeacher
 
 __all__ = [
     "AdaptiveModel",
+    "DepthMixSegmentor",
     "DRFPN",
     "FCOS",
     "FeatureTaps",
@@ -36,6 +51,11 @@ __all__ = [
     "SCNRes5ROIHeads",
     "find_scn_heads",
     "DepthDecoder",
+    "DepthStudent",
     "PoseNetwork",
     "SelfSupervisedDepth",
+    "UNetDecoder",
+    "ViewSynthesis",
+    "MultiTaskSemSegHead",
+    "UNetSemSegHead",
 ]

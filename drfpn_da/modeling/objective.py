@@ -47,6 +47,7 @@ class AdaptationStep:
         target_inputs: data set dicts of the target pictures; labelled by the objective that may.
         source: after the source pass.
         target: after the target pass; None if no active objective asked for one.
+        cache: what several objectives use, computed once per step.
     """
 
     iteration: int
@@ -55,6 +56,7 @@ class AdaptationStep:
     target_inputs: list[dict[str, Any]]
     source: Optional[DomainPass] = None
     target: Optional[DomainPass] = None
+    cache: dict[str, Any] = field(default_factory=dict)
 
 
 class Objective(nn.Module):
@@ -65,6 +67,7 @@ class Objective(nn.Module):
         needs_target: target pictures must pass the backbone.
         needs_teacher: a :class:`MeanTeacher` must exist.
         labels_target: :meth:`label_target` returns labels; one objective of a model at most does.
+        teacher_may_train: the teacher labels in training mode, too (MODEL.TEACHER.TRAIN_MODE).
         at_inference: features are recorded in evaluation too.
         start_iter: before this iteration the objective is idle.
     """
@@ -73,6 +76,7 @@ class Objective(nn.Module):
     needs_target = True
     needs_teacher = False
     labels_target = False
+    teacher_may_train = False
     at_inference = False
     start_iter = 0
 

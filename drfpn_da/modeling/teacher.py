@@ -14,8 +14,8 @@ class MeanTeacher(nn.Module):
     """Exponential moving average of a student: parameters and buffers.
 
     Its parameters need no gradient, so optimisers and ``DistributedDataParallel`` pass it over, yet
-    checkpoints hold it. It is always in evaluation mode. In ``state_dict()`` its keys are those of
-    the student with ``.ema`` at the end, and ``updates``.
+    checkpoints hold it. It is in evaluation mode, unless told otherwise. In ``state_dict()`` its
+    keys are those of the student with ``.ema`` at the end, and ``updates``.
 
     Args:
         student: copied as it is now.
@@ -25,6 +25,9 @@ class MeanTeacher(nn.Module):
         period: iterations between two moves. With ``decay`` 0 the teacher is a snapshot of the
             student, frozen for a period: with the iterations of an epoch, labels that are replaced
             after each epoch (arXiv 1908.02983).
+        average_buffers: of the student, such as batch norms' statistics; False: leave the teacher's
+            own alone.
+        train_mode: follow :meth:`train`, so that batch norms use the batch, and dropout drops.
 
     Attributes:
         detector: the averaged detector.
@@ -37,7 +40,13 @@ class MeanTeacher(nn.Module):
     updates: Tensor
 
     def __init__(
-        self, student: nn.Module, decay: float = 0.9996, start_iter: int = 0, period: int = 1
+        self,
+        student: nn.Module,
+        decay: float = 0.9996,
+        start_iter: int = 0,
+        period: int = 1,
+        average_buffers: bool = True,
+        train_mode: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= decay < 1:
@@ -47,13 +56,14 @@ class MeanTeacher(nn.Module):
         self.decay = decay
         self.start_iter = start_iter
         self.period = period
+        self.average_buffers, self.train_mode = average_buffers, train_mode
         self.detector = copy.deepcopy(student).requires_grad_(False).eval()
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         InnerKeys(self, "detector", own=["updates"], ending=".ema")
 
     def train(self, mode: bool = True) -> MeanTeacher:
-        """Stay in evaluation mode."""
-        return super().train(False)
+        """Stay in evaluation mode, unless built to follow."""
+        return super().train(mode and self.train_mode)
 
     @torch.no_grad()
     def follow(self, student: nn.Module, iteration: int) -> None:
@@ -70,7 +80,7 @@ class MeanTeacher(nn.Module):
             return
         self.updates += 1
         keep = min(self.decay, 1 - 1 / (int(self.updates) + 1))
-        for mine, its in _pairs(self.detector, student):
+        for mine, its in _pairs(self.detector, student, self.average_buffers):
             if mine.is_floating_point():
                 mine.lerp_(its.to(mine.dtype), 1 - keep)
             else:
@@ -84,6 +94,10 @@ class MeanTeacher(nn.Module):
             mine.copy_(its)
 
 
-def _pairs(teacher: nn.Module, student: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    parameters = zip(teacher.parameters(), student.parameters())
-    return [*parameters, *zip(teacher.buffers(), student.buffers())]
+def _pairs(
+    teacher: nn.Module, student: nn.Module, buffers: bool = True
+) -> list[tuple[Tensor, Tensor]]:
+    pairs: list[tuple[Tensor, Tensor]] = list(zip(teacher.parameters(), student.parameters()))
+    if buffers:
+        pairs += zip(teacher.buffers(), student.buffers())
+    return pairs

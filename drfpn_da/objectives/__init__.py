@@ -4,6 +4,7 @@ from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass,
 from .dense_pseudo_label import DensePseudoLabel
 from .depth_mix import DepthMix
 from .pseudo_label import PseudoLabel
+from .self_supervised_depth import SelfSupervisedDepth
 from .strong_weak import AlignmentTap, StrongWeakAlignment
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "DomainPass",
     "Objective",
     "PseudoLabel",
+    "SelfSupervisedDepth",
     "StrongWeakAlignment",
 ]

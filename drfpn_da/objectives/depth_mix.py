@@ -29,8 +29,10 @@ from ..layers.photometric import PhotometricAugmentation
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
+from ..modeling.own_disparity import check_own_disparity, target_disparities, with_disparity
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
 
+DEPTHS = ("file", "student")
 MASKS = ("depth", "class", "cut", "none")
 COMPARE = ("normalized_disparity", "disparity")
 TARGETS = ("hard", "soft")
@@ -85,6 +87,8 @@ class DepthMix(Objective):
         weight: of the loss.
         start_iter: idle before it.
         mask: "depth", "class", "cut" or "none".
+        depth: for mask "depth": "file", the pictures come with their disparity, or "student", the
+            student predicts it with the depth decoder of its head; not differentiated.
         compare: for "depth": "normalized_disparity", each picture's stretched to [0, 1], or
             "disparity".
         margin: of the comparison, see :func:`depth_masks`.
@@ -101,6 +105,7 @@ class DepthMix(Objective):
     name = "depth_mix"
     needs_teacher = True
     labels_target = True
+    teacher_may_train = True
 
     @configurable
     def __init__(
@@ -110,6 +115,7 @@ class DepthMix(Objective):
         weight: float = 1.0,
         start_iter: int = 0,
         mask: str = "depth",
+        depth: str = "file",
         compare: str = "normalized_disparity",
         margin: float = 0.03,
         threshold: float = 0.0,
@@ -121,6 +127,7 @@ class DepthMix(Objective):
         super().__init__()
         for key, value, known in (
             ("MASK", mask, MASKS),
+            ("DEPTH", depth, DEPTHS),
             ("COMPARE", compare, COMPARE),
             ("CONFIDENCE_RULE", confidence_rule, CONFIDENCE_RULES),
             ("TARGET", target, TARGETS),
@@ -136,6 +143,7 @@ class DepthMix(Objective):
         self.augmentation = augmentation
         self.weight, self.start_iter = weight, start_iter
         self.mask, self.compare = mask, compare
+        self.own_depth = mask == "depth" and depth == "student"
         self.margin, self.threshold = margin, threshold
         self.confidence_rule, self.confidence = confidence_rule, confidence
         self.target, self.denominator = target, denominator
@@ -153,6 +161,7 @@ class DepthMix(Objective):
             "weight": node.WEIGHT,
             "start_iter": node.START_ITER,
             "mask": node.MASK,
+            "depth": node.DEPTH,
             "compare": node.COMPARE,
             "margin": node.MARGIN,
             "threshold": node.THRESHOLD,
@@ -166,16 +175,21 @@ class DepthMix(Objective):
         """Check the detector.
 
         Raises:
-            ValueError: it has no semantic head.
+            ValueError: it has no semantic head, or one without the disparity asked for.
         """
         check_segmentor(detector, "the objective DepthMix")
+        if self.own_depth:
+            check_own_disparity(detector, "MODEL.DEPTH_MIX.DEPTH student")
         self._ignore = int(detector.sem_seg_head.ignore_value)  # type: ignore[union-attr,arg-type]
 
     def label_target(self, step: AdaptationStep) -> Sequence[dict[str, Any]]:
         """Return the mixed pictures of this step."""
         assert step.teacher is not None
         generator = step_generator(step.iteration)
-        self.last = self.mix(step.target_inputs, step.teacher.detector, generator)
+        inputs: Sequence[dict[str, Any]] = step.target_inputs
+        if self.own_depth:
+            inputs = with_disparity(inputs, target_disparities(step)[0])
+        self.last = self.mix(inputs, step.teacher.detector, generator)
         return self.last.inputs
 
     def target_losses(self, detector: nn.Module, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -208,7 +222,7 @@ class DepthMix(Objective):
 
         Args:
             inputs: data set dicts with "image" and, for mask "depth", "disparity", (H, W).
-            teacher: segmentor in evaluation mode.
+            teacher: segmentor.
             generator: of all random choices, on the CPU.
 
         Raises:
@@ -273,7 +287,8 @@ class DepthMix(Objective):
             if "disparity" not in x:
                 raise ValueError(
                     f"{name} has no disparity: write INPUT.DISPARITY.ENABLED True (and ROOT, where "
-                    "the data set has no disparity files), or another MODEL.DEPTH_MIX.MASK"
+                    "the data set has no disparity files), MODEL.DEPTH_MIX.DEPTH student, or "
+                    "another MODEL.DEPTH_MIX.MASK"
                 )
             one = x["disparity"].to(inside.device, torch.float32)
             if tuple(one.shape) != size:

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, DatasetMapper
 from detectron2.data import transforms as T
 
 from drfpn_da import model_zoo
-from drfpn_da.data import SequenceMapper, build_sequence_loader, get_sequence_dicts
+from drfpn_da.data import (
+    NeighbourMapper,
+    SequenceMapper,
+    build_sequence_loader,
+    build_target_loader,
+    get_sequence_dicts,
+)
+from drfpn_da.data.disparity import DisparityMapper
 from drfpn_da.data.intrinsics import check_intrinsics, transform_intrinsics
 
 K = np.array([[60.0, 0, 31.5], [0, 50.0, 20.0], [0, 0, 1]])
@@ -170,3 +177,38 @@ def test_warping_by_the_true_depth_and_pose_renders_the_frame():
 def test_data_sets_without_sequences_are_refused():
     with pytest.raises(ValueError, match=r"streets_mini_clear_val.*previous_file_name"):
         get_sequence_dicts(["streets_mini_clear_val"])
+
+
+def multi_task_cfg(*options) -> CfgNode:
+    cfg = model_zoo.get_config("depth_mix/streets/multi_task_mobilenetv2_mini.yaml")
+    cfg.defrost()
+    cfg.merge_from_list(["DATALOADER.NUM_WORKERS", 0, "SEED", 3, *options])
+    return cfg
+
+
+def test_neighbours_beside_another_mapper(tmp_path):
+    """Frames and intrinsics are those of SequenceMapper, and disparity still follows."""
+    record, _ = write_frames(tmp_path)
+    augmentations = [T.HFlipTransform(64), T.CropTransform(7, 2, 50, 35)]
+    np.save(tmp_path / "d.npy", cv2.imread(record["file_name"])[..., 0].astype(np.float32))
+    record["disparity_file_name"] = str(tmp_path / "d.npy")
+    plain = DatasetMapper(True, augmentations=augmentations, image_format="RGB")
+    sample = DisparityMapper(NeighbourMapper(plain))(record)
+    expected = SequenceMapper(augmentations=augmentations)(record)
+    for key in ("previous_image", "image", "next_image", "intrinsics"):
+        assert torch.equal(sample[key], expected[key]), key
+    assert torch.equal(sample["disparity"], sample["image"][0].float())
+    with pytest.raises(ValueError, match=r"1\.png: the record has no previous_file_name"):
+        NeighbourMapper(plain)({**record, "previous_file_name": None})
+
+
+def test_target_pictures_of_both_tasks_have_neighbours_and_no_labels():
+    batch = next(iter(build_target_loader(multi_task_cfg("SOLVER.IMS_PER_BATCH", 2))))
+    for sample in batch:
+        assert sample["domain"] == "target" and not {"sem_seg", "instances"} & set(sample)
+        assert sample["previous_image"].shape == sample["image"].shape == (3, 80, 160)
+        assert abs(float(sample["intrinsics"][0, 2]) - 79.5) < 1e-3
+    with pytest.raises(ValueError, match=r"TARGET_VIEWS begins with 'strong'.*write 'weak' first"):
+        build_target_loader(multi_task_cfg("INPUT.TARGET_VIEWS", ["strong"]))
+    with pytest.raises(ValueError, match=r"streets_mini_clear_val' \(DATASETS.TARGET\)"):
+        build_target_loader(multi_task_cfg("DATASETS.TARGET", ("streets_mini_clear_val",)))

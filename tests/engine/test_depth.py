@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from detectron2.modeling import build_model
 
 from drfpn_da import model_zoo
 from drfpn_da.engine import Trainer
@@ -34,28 +35,36 @@ def make_config(*options):
     return cfg
 
 
-def build(folder):
-    return Trainer(make_config("OUTPUT_DIR", str(folder)))
+def multi_task(*options):
+    cfg = model_zoo.get_config("depth_mix/streets/multi_task_mobilenetv2_mini.yaml")
+    cfg.defrost()
+    weights = ["MODEL.WEIGHTS", "", "SOLVER.IMS_PER_BATCH", 2, "MODEL.DEPTH_MIX.CONFIDENCE", 0.1]
+    cfg.merge_from_list([*SMALL, *weights, *options])
+    return cfg
 
 
-def test_training_resumes_exactly(tmp_path):
-    straight = build(tmp_path / "straight")
-    assert isinstance(straight.optimizer, torch.optim.Adam)
+@pytest.mark.parametrize("config", [make_config, multi_task], ids=["depth", "multi-task"])
+def test_training_resumes_exactly(tmp_path, config):
+    def build(name):
+        return Trainer(config("OUTPUT_DIR", str(tmp_path / name)))
+
+    straight = build("straight")
     straight.train()
-    stopped = build(tmp_path / "stopped")
+    stopped = build("stopped")
     stopped.max_iter = 1
     stopped.train()
     torch.rand(7)
-    resumed = build(tmp_path / "stopped")
+    resumed = build("stopped")
     resumed.resume_or_load(resume=True)
     assert resumed.start_iter == 1
     resumed.train()
-    assert int(resumed.model.steps) == 2
     assert_equal_states(straight.model.state_dict(), resumed.model.state_dict())
     assert_equal_states(straight.optimizer.state_dict(), resumed.optimizer.state_dict())
     for name, values in losses(straight).items():
         later = {at: value for at, value in values.items() if at >= 1}
         assert losses(resumed)[name] == later, name
+    if config is make_config:
+        assert isinstance(straight.optimizer, torch.optim.Adam) and int(resumed.model.steps) == 2
 
 
 def test_mixed_precision_trains(tmp_path):
@@ -77,3 +86,23 @@ def test_optimiser_by_name():
     assert isinstance(stock, torch.optim.SGD)
     with pytest.raises(ValueError, match="'Lion'; write 'SGD' or 'Adam'"):
         build_optimizer(make_config("SOLVER.OPTIMIZER", "Lion"), model)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_learning_rates_by_name(kind):
+    factors = [["backbone.features.0", 0.5], ["backbone.", 0.1], ["objectives.depth.pose", 1e-4]]
+    cfg = multi_task("SOLVER.OPTIMIZER", kind, "SOLVER.BASE_LR", 0.2, "SOLVER.LR_FACTORS", factors)
+    model = build_model(cfg)
+    optimizer = build_optimizer(cfg, model)
+    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    assert len(rates) == len(trained)
+    for name, parameter in trained:
+        expected = 0.2
+        if name.startswith("detector.backbone."):
+            expected = 0.1 if name.startswith("detector.backbone.features.0") else 0.02
+        if name.startswith("objectives.depth.pose"):
+            expected = 2e-5
+        assert rates[id(parameter)] == pytest.approx(expected), name
+    with pytest.raises(ValueError, match=r"begins with 'body'.*'backbone'"):
+        build_optimizer(multi_task("SOLVER.LR_FACTORS", [["body", 0.1]]), model)

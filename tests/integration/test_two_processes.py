@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import torch
+from PIL import Image
 
 from tests.integration.two_patch_processes import train_in_double
-from tests.integration.two_processes import train_both, train_segmentor
+from tests.integration.two_processes import KINDS, train_both, train_segmentor
 from tests.tiny_coco import write_tiny_coco
 from tests.two_processes import run_in_two_processes
 
@@ -13,6 +15,7 @@ from tests.two_processes import run_in_two_processes
 def test_two_processes_equal_one(tmp_path):
     json_file, images = write_tiny_coco(tmp_path, mixed=False)
     write_tiny_coco(tmp_path / "target", count=6, mixed=False)
+    write_disparity(tmp_path)
     # And a detector from the command line, as a user starts it.
     words = ["--register", "tiny_two_boxes", json_file, images, "--num-gpus", "2"]
     words += ["--config-file", "drfpn/bccd/faster_rcnn_mobilenetv2_drfpn.yaml"]
@@ -36,19 +39,37 @@ def test_two_processes_equal_one(tmp_path):
     words += ["OUTPUT_DIR", str(tmp_path / "boxes")]
     run_in_two_processes(train_both, tmp_path, words)
 
-    for name, adapted in (("two", False), ("adapted_two", True)):
-        one = train_segmentor(tmp_path, f"one_of_{name}", adapted).model.state_dict()
-        ranks = [torch.load(tmp_path / f"{name}_{r}.pth", weights_only=True) for r in range(2)]
+    for kind in KINDS:
+        ranks = [torch.load(tmp_path / f"{kind}_{r}.pth", weights_only=True) for r in range(2)]
+        # Student, teacher and statistics are equal in both.
+        assert all(torch.equal(ranks[0][key], ranks[1][key]) for key in ranks[0])
+        assert any(key.startswith("objectives.") for key in ranks[0]) == (kind == "aligned_two")
+        assert any(key.startswith("teacher.") for key in ranks[0]) == (kind != "two")
+        assert all(v.dtype == torch.float64 for v in ranks[0].values() if v.is_floating_point())
+        if kind == "mixed_two":
+            mixed = ranks[0]  # other pairs than those of one process
+            continue
+        one = train_segmentor(tmp_path, f"one_of_{kind}", kind).model.state_dict()
+        # What DepthMix learns from are float32 logits.
+        tolerance = 1e-6 if kind == "unmixed_two" else 1e-9
         for key, value in one.items():
-            assert torch.equal(ranks[0][key], ranks[1][key])
-            torch.testing.assert_close(ranks[0][key], value, rtol=0, atol=1e-9, msg=key)
-        assert any(key.startswith("objectives.") for key in one) == adapted
-        assert all(v.dtype == torch.float64 for k, v in one.items() if v.is_floating_point())
+            torch.testing.assert_close(ranks[0][key], value, rtol=0, atol=tolerance, msg=key)
+    assert any(not torch.allclose(mixed[k], v, atol=1e-5) for k, v in one.items())
     assert_same_soft_labels(tmp_path / "patches")
     assert 0 <= json.loads((tmp_path / "results.json").read_text())["AP"] <= 100
     log = (tmp_path / "boxes" / "log.txt").read_text()
     assert "Training on the CPU with 2 gloo processes" in log
     assert (tmp_path / "boxes" / "model_final.pth").is_file()
+
+
+def write_disparity(folder):
+    """A random disparity for each target picture."""
+    rng = np.random.default_rng(0)
+    (folder / "disparity").mkdir()
+    for path in (folder / "target" / "images").iterdir():
+        with Image.open(path) as image:
+            disparity = rng.random((image.height, image.width), dtype=np.float32)
+        np.save(folder / "disparity" / f"{path.stem}.npy", disparity)
 
 
 def assert_same_soft_labels(folder):

@@ -113,11 +113,15 @@ def test_padding_enters_no_loss():
         disparities = [torch.rand(2, 1, 64, 96), torch.rand(2, 1, 32, 48)]
         pose = [torch.eye(4).expand(2, 4, 4)] * 2
         generator = torch.Generator().manual_seed(0)
-        clean = model._view_losses(samples, [0], disparities, [p[:1] for p in pose], generator)
+        clean = model.synthesis.of_one_size(
+            samples, [0], disparities, [p[:1] for p in pose], generator
+        )
         disparities[0][0, :, :, 64:] = 0.5
         disparities[1][0, :, :, 33:] = 0.5
         generator.manual_seed(0)
-        dirty = model._view_losses(samples, [0], disparities, [p[:1] for p in pose], generator)
+        dirty = model.synthesis.of_one_size(
+            samples, [0], disparities, [p[:1] for p in pose], generator
+        )
     torch.testing.assert_close(clean[0], dirty[0], atol=1e-4, rtol=0)
     torch.testing.assert_close(clean[1], dirty[1])
 

@@ -58,6 +58,34 @@ def test_never_trains_and_asks_for_no_gradient():
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
+def test_published_average_over_200_steps():
+    """A weighted sum of all students; the first coefficient is 0.5, that of step 99 is 0.99."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(201, generator=generator, dtype=torch.float64).tolist()
+    teacher = MeanTeacher(constant(0).double(), decay=0.99)
+    for step, value in enumerate(values):
+        teacher.follow(constant(value).double(), step)
+    keep = [min(1 - 1 / (step + 1), 0.99) for step in range(1, 201)]
+    assert keep[0] == 0.5 and keep[97] < 0.99 == keep[98]
+    expected = 0.0
+    for step, value in enumerate(values):
+        own = 1.0 if step == 0 else 1 - keep[step - 1]
+        for later in keep[step:]:
+            own *= later
+        expected += own * value
+    assert teacher.detector[0].weight[0, 0].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_published_teacher_averages_parameters_alone_and_trains():
+    teacher = MeanTeacher(constant(1), 0.5, average_buffers=False, train_mode=True).train()
+    teacher.follow(constant(1), 0)
+    teacher.follow(constant(3), 1)
+    assert teacher.detector[0].weight.eq(2).all()
+    assert teacher.detector[1].running_mean.eq(1).all()
+    assert teacher.detector[1].training and not teacher.eval().detector[1].training
+    assert not any(p.requires_grad for p in teacher.parameters())
+
+
 def test_bad_decay():
     with pytest.raises(ValueError, match=r"MODEL\.TEACHER\.DECAY is 1\.0"):
         MeanTeacher(constant(0), decay=1.0)

@@ -64,6 +64,29 @@ def test_a_step_trains_the_student_and_not_the_teacher():
     assert model.detector.sem_seg_head.training
 
 
+def test_a_teacher_as_published_labels_with_batch_statistics():
+    options = ("MODEL.TEACHER.TRAIN_MODE", True, "MODEL.TEACHER.AVERAGE_BUFFERS", False)
+    plain, published = build(), build(*options)
+    inputs = [*make_inputs(), *targets()]
+    for model in (plain, published):
+        step(model, inputs)
+    confidence = [m.objectives["depth_mix"].last.confidence for m in (plain, published)]
+    assert not torch.allclose(*confidence)
+    # Its statistics are those of the batches that it has seen; the plain teacher's do not move.
+    counts = [
+        {int(b) for n, b in m.teacher.named_buffers() if n.endswith("num_batches_tracked")}
+        for m in (plain, published)
+    ]
+    assert counts == [{0}, {1}]
+    with pytest.raises(ValueError, match=r"TRAIN_MODE is True, but objectives \['pseudo_label'\]"):
+        cfg = tiny_config(
+            "faster_rcnn",
+            *("MODEL.META_ARCHITECTURE", "AdaptiveModel", *options),
+            *("MODEL.ADAPT.OBJECTIVES", ["PseudoLabel"]),
+        )
+        build_model(cfg)
+
+
 def test_the_loss_by_hand():
     """Cross-entropy of the recorded pictures and labels, times the share of confident pixels."""
     model = build("MODEL.DEPTH_MIX.WEIGHT", 0.5)

@@ -126,10 +126,53 @@ def test_selection_by_disagreement(repository, setting, predicted, tmp_path):
         assert 5 in result["selection"].indices
 
 
+def test_cycles_train_a_student_on_what_is_selected(repository, setting, predicted, tmp_path):
+    """Two cycles: the first list is what diversity gives, each student learns the list so far."""
+    student = tmp_path / "student.yaml"
+    base = model_zoo.get_config_file("depth/streets/student_mobilenetv2_mini.yaml")
+    student.write_text(
+        f"""_BASE_: "{base}"
+MODEL:
+  DEPTH:
+    CHANNELS: [4, 6, 8]
+INPUT:
+  MIN_SIZE_TRAIN: (32,)
+  MAX_SIZE_TRAIN: 64
+  MIN_SIZE_TEST: 32
+  MAX_SIZE_TEST: 64
+DATALOADER:
+  NUM_WORKERS: 0
+SOLVER:
+  MAX_ITER: 2
+  STEPS: (1,)
+"""
+    )
+    options = ["--teacher", str(predicted), "--budgets", "2", "4", "5", "--seed", "43"]
+    options += ["--student-config", str(student), "--output", str(tmp_path / "s.json")]
+    result = run(repository, "select_annotations", setting, "--method", "both", *options)
+    names = result["selection"].file_names
+    diverse = run(
+        repository, "select_annotations", setting, "--budgets", "2", "--seed", "43",
+        "--output", str(tmp_path / "d.json"),
+    )  # fmt: skip
+    assert names[:2] == diverse["selection"].file_names and len(set(names)) == 5
+    for cycle, (size, iterations) in enumerate(((2, 2), (4, 4)), start=1):
+        folder = tmp_path / "s_students" / f"cycle{cycle}"
+        assert json.loads((folder / "selected.json").read_text()) == names[:size]
+        weights = torch.load(folder / "model_final.pth", weights_only=True)
+        assert weights["iteration"] == iterations - 1
+    with pytest.raises(FileExistsError, match="s_students holds other students"):
+        run(repository, "select_annotations", setting, "--method", "both", *options)
+    options[options.index(str(student))] = CONFIG
+    options[-1] = str(tmp_path / "t.json")
+    with pytest.raises(ValueError, match="'SelfSupervisedDepth'; write DepthStudent"):
+        run(repository, "select_annotations", setting, "--method", "both", *options)
+
+
 def test_budget_larger_than_the_pool_is_refused(repository, setting):
     with pytest.raises(SystemExit, match="9 pictures is larger than the pool of 8"):
         run(repository, "select_annotations", setting, "--budgets", "4", "9")
-    with pytest.raises(SystemExit, match="needs --teacher and --student"):
+    with pytest.raises(SystemExit, match="needs --teacher, and --student or --student-config"):
         run(repository, "select_annotations", setting, "--method", "both", "--budgets", "4")
 
 

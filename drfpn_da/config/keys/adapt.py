@@ -28,5 +28,11 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.TEACHER.PERIOD = 1
     # Until this iteration the teacher equals the student.
     _C.MODEL.TEACHER.START_ITER = 0
+    # Average buffers too, such as batch norms' statistics; False: parameters alone (published for
+    # DepthMix).
+    _C.MODEL.TEACHER.AVERAGE_BUFFERS = True
+    # Label in training mode, with batch statistics and dropout (published for DepthMix, the only
+    # objective that allows it).
+    _C.MODEL.TEACHER.TRAIN_MODE = False
     # Who is evaluated: "student" or "teacher".
     _C.MODEL.TEACHER.EVAL = "student"

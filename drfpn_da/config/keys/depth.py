@@ -44,8 +44,27 @@ def add_keys(_C: CN) -> None:
     # Channels of the strided convolutions of "conv".
     _C.MODEL.DEPTH.POSE.CHANNELS = [16, 32, 64, 128, 128]
 
+    # Weight of the losses where depth trains beside segmentation, MODEL.ADAPT.OBJECTIVES
+    # "SelfSupervisedDepth".
+    _C.MODEL.DEPTH.WEIGHT = 1.0
+    # No depth losses there before this iteration.
+    _C.MODEL.DEPTH.START_ITER = 0
+
+    # Share of the rows, from above, whose error counts where MODEL.META_ARCHITECTURE "DepthStudent"
+    # learns the disparity of files (INPUT.DISPARITY.ROOT).
+    _C.MODEL.DEPTH.STUDENT_ROWS = 0.9
+
+    # Segmentation with the depth decoder's U-Net (MODEL.SEM_SEG_HEAD.NAME "UNetSemSegHead"), or
+    # with a depth decoder beside it ("MultiTaskSemSegHead"); both read MODEL.DEPTH.
+    _C.MODEL.MULTI_TASK = CN()
+    # Stride of the decoder stage after which the two decoders exchange features.
+    _C.MODEL.MULTI_TASK.EXCHANGE_STRIDE = 4
+
     # Optimiser of any model: "SGD" (detectron2's) or "Adam".
     _C.SOLVER.OPTIMIZER = "SGD"
+    # Learning rates by the beginning of a parameter's name, as factors of BASE_LR, for example
+    # [["backbone.", 0.1]]; the first that fits counts.
+    _C.SOLVER.LR_FACTORS = []
 
     _C.INPUT.SEQUENCE = CN()
     # Largest relative change of brightness, contrast and saturation, and of hue in parts of the

@@ -19,6 +19,9 @@ def add_keys(_C: CN) -> None:
     # What stays of a picture: "depth" (DepthMix: what is nearer), "class" (ClassMix: half of the
     # classes), "cut" (CutMix: all but a rectangle) or "none" (all: a mean teacher without mixing).
     _C.MODEL.DEPTH_MIX.MASK = "depth"
+    # Whose disparity: "file" (INPUT.DISPARITY), or "student" (the segmentor's own at this step, of
+    # a head with a depth decoder).
+    _C.MODEL.DEPTH_MIX.DEPTH = "file"
     # "normalized_disparity": each picture's disparity is stretched to [0, 1] before the comparison;
     # "disparity": compared as stored, for one unit in all pictures. MARGIN is in that unit.
     _C.MODEL.DEPTH_MIX.COMPARE = "normalized_disparity"

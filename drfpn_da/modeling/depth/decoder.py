@@ -2,173 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ASPP, ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
-Features = Mapping[str, Tensor]
+from .unet import Features, UNetDecoder, plain_convolution, unet_arguments
 
 
-class DepthDecoder(nn.Module):
-    """U-Net decoder with skip connections (monodepth2, arXiv 1806.01260, appendix).
-
-    From the coarsest features each stage convolves, doubles the size (nearest neighbour), adds the
-    features of that stride, if there are any, and convolves again, down to stride 1. The finest
-    stages predict a disparity each.
+class DepthDecoder(UNetDecoder):
+    """A :class:`UNetDecoder` whose finest stages predict a disparity each.
 
     Args:
         input_shape: channels and stride of each feature; strides are powers of two.
-        channels: of the stages with stride 1, 2, 4, ...; coarser stages have the last number.
         scales: disparities, at strides 1, 2, 4, ...
-        aspp_dilations: replace the first convolution by an ASPP with these three dilations;
-            empty: do not.
-        aspp_dropout: after the ASPP.
-        norm: of all convolutions, as in detectron2; "": none.
-
-    Attributes:
-        strides: of the stages, in the order in which they run.
+        unet: further arguments of :class:`UNetDecoder`.
 
     Raises:
-        ValueError: no features, a stride that is no power of two, more scales than stages, or
-            an ASPP without three dilations.
+        ValueError: more scales than stages; or see :class:`UNetDecoder`.
     """
 
     @configurable
     def __init__(
-        self,
-        input_shape: Mapping[str, ShapeSpec],
-        *,
-        channels: Sequence[int] = (16, 32, 64, 128, 256),
-        scales: int = 4,
-        aspp_dilations: Sequence[int] = (),
-        aspp_dropout: float = 0.5,
-        norm: str = "",
+        self, input_shape: Mapping[str, ShapeSpec], *, scales: int = 4, **unet: Any
     ) -> None:
-        super().__init__()
-        self._names = _names_by_stride(input_shape)
-        coarsest = max(self._names)
-        self.strides = [2**k for k in reversed(range(coarsest.bit_length() - 1))]
+        super().__init__(input_shape, **unet)
         if not 1 <= scales <= len(self.strides):
             raise ValueError(
-                f"MODEL.DEPTH.SCALES is {scales}; features of stride {coarsest} allow 1 to "
-                f"{len(self.strides)}"
+                f"MODEL.DEPTH.SCALES is {scales}; features of stride {2 * self.strides[0]} allow 1 "
+                f"to {len(self.strides)}"
             )
         self.scales = scales
-        widths = {s: channels[min(s.bit_length(), len(channels)) - 1] for s in self.strides}
-        skips = {
-            stride: sum(input_shape[name].channels for name in names)
-            for stride, names in self._names.items()
-        }
-        width = channels[-1]
-        self.bottom: nn.Module
-        if aspp_dilations:
-            if len(aspp_dilations) != 3:
-                raise ValueError(
-                    f"MODEL.DEPTH.ASPP.DILATIONS {list(aspp_dilations)}: an ASPP has three"
-                )
-            self.bottom = ASPP(
-                skips[coarsest],
-                width,
-                list(aspp_dilations),
-                norm=norm,
-                activation=F.elu,
-                dropout=aspp_dropout,
-            )
-        else:
-            self.bottom = _convolution(skips[coarsest], width, norm)
-        self.before, self.after = nn.ModuleDict(), nn.ModuleDict()
-        for stride in self.strides:
-            self.before[str(stride)] = _convolution(width, widths[stride], norm)
-            width = widths[stride]
-            self.after[str(stride)] = _convolution(width + skips.get(stride, 0), width, norm)
         self.predictors = nn.ModuleDict(
-            {str(s): _plain_convolution(widths[s], 1) for s in self.strides[-scales:]}
+            {str(s): plain_convolution(self.widths[s], 1) for s in self.strides[-scales:]}
         )
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
-        """Read ``MODEL.DEPTH``.
-
-        Raises:
-            ValueError: the backbone lacks a feature of ``MODEL.DEPTH.IN_FEATURES``.
-        """
-        node = cfg.MODEL.DEPTH
-        missing = [name for name in node.IN_FEATURES if name not in input_shape]
-        if missing or not node.IN_FEATURES:
-            raise ValueError(
-                f"MODEL.DEPTH.IN_FEATURES {list(node.IN_FEATURES)}: the backbone gives "
-                f"{sorted(input_shape)}"
-            )
-        return {
-            "input_shape": {name: input_shape[name] for name in node.IN_FEATURES},
-            "channels": node.CHANNELS,
-            "scales": node.SCALES,
-            "aspp_dilations": node.ASPP.DILATIONS,
-            "aspp_dropout": node.ASPP.DROPOUT,
-            "norm": node.NORM,
-        }
+        """Read ``MODEL.DEPTH``; see :func:`unet_arguments` for errors."""
+        return {**unet_arguments(cfg, input_shape), "scales": cfg.MODEL.DEPTH.SCALES}
 
     def forward(self, features: Features) -> list[Tensor]:
         """Return disparities (N, 1, H / s, W / s) in [0, 1], stride s = 1 first, in float32."""
-        x = self.start(features)
+        return self.finish(self.start(features), features, self.strides)
+
+    def finish(self, x: Tensor, features: Features, strides: list[int]) -> list[Tensor]:
+        """Run the last stages, of these strides, and return the disparities, finest first."""
         disparities = []
-        for stride in self.strides:
+        for stride in strides:
             x = self.advance(x, features, stride)
             if str(stride) in self.predictors:
                 disparities.append(self.predict(x, stride))
         return disparities[::-1]
 
-    def start(self, features: Features) -> Tensor:
-        """Return the input of the first stage."""
-        x: Tensor = self.bottom(self._gather(features, max(self._names)))
-        return x
-
-    def advance(self, x: Tensor, features: Features, stride: int) -> Tensor:
-        """Run the stage of a stride on the output of the one before."""
-        x = self.before[str(stride)](x)
-        if stride not in self._names:
-            return self.after[str(stride)](F.interpolate(x, scale_factor=2.0))
-        skip = self._gather(features, stride)
-        # Not simply twice the size: a skip of odd size was rounded up.
-        x = F.interpolate(x, size=skip.shape[-2:])
-        return self.after[str(stride)](torch.cat([x, skip], dim=1))
-
     def predict(self, x: Tensor, stride: int) -> Tensor:
         """Return the disparity of a stage's output."""
         # Half precision has too few steps between 0 and 1.
         return self.predictors[str(stride)](x).float().sigmoid()
-
-    def _gather(self, features: Features, stride: int) -> Tensor:
-        return torch.cat([features[name] for name in self._names[stride]], dim=1)
-
-
-def _names_by_stride(shapes: Mapping[str, ShapeSpec]) -> dict[int, list[str]]:
-    names: dict[int, list[str]] = {}
-    for name, shape in shapes.items():
-        stride = shape.stride or 0
-        if stride < 2 or stride & (stride - 1):
-            raise ValueError(
-                f"MODEL.DEPTH.IN_FEATURES: '{name}' has stride {stride}; "
-                "the decoder needs powers of two from 2 on"
-            )
-        names.setdefault(stride, []).append(name)
-    if not names:
-        raise ValueError("the depth decoder needs at least one feature")
-    return names
-
-
-def _plain_convolution(inputs: int, outputs: int, bias: bool = True) -> nn.Conv2d:
-    # The border is repeated, not reflected: a map one cell high has nothing to reflect.
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate", bias=bias)
-
-
-def _convolution(inputs: int, outputs: int, norm: str) -> nn.Sequential:
-    layers: list[nn.Module] = [_plain_convolution(inputs, outputs, bias=not norm)]
-    if norm:
-        layers.append(get_norm(norm, outputs))
-    return nn.Sequential(*layers, nn.ELU())

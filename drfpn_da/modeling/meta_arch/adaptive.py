@@ -45,6 +45,8 @@ class AdaptiveModel(nn.Module):
         teacher_start_iter: until then the teacher equals the detector.
         teacher_period: iterations between two moves of the teacher.
         teacher: keep a teacher although no objective needs one.
+        teacher_average_buffers: see :class:`MeanTeacher`.
+        teacher_train_mode: see :class:`MeanTeacher`; for objectives that allow it.
         evaluate: "student" or "teacher".
 
     Raises:
@@ -62,6 +64,8 @@ class AdaptiveModel(nn.Module):
         teacher_decay: float = 0.9996,
         teacher_start_iter: int = 0,
         teacher_period: int = 1,
+        teacher_average_buffers: bool = True,
+        teacher_train_mode: bool = False,
         evaluate: str = "student",
     ) -> None:
         super().__init__()
@@ -72,11 +76,24 @@ class AdaptiveModel(nn.Module):
         wants_teacher = teacher or evaluate == "teacher"
         if evaluate not in ("student", "teacher"):
             raise ValueError(f"MODEL.TEACHER.EVAL is '{evaluate}'; write student or teacher")
+        fixed = [o.name for o in objectives if o.needs_teacher and not o.teacher_may_train]
+        if teacher_train_mode and fixed:
+            raise ValueError(
+                f"MODEL.TEACHER.TRAIN_MODE is True, but objectives {fixed} need predictions of a "
+                "teacher in evaluation mode: write False"
+            )
         self.evaluate = evaluate
         self.detector = detector
         # Copied before any objective installs hooks on the detector.
         self.teacher = (
-            MeanTeacher(detector, teacher_decay, teacher_start_iter, teacher_period)
+            MeanTeacher(
+                detector,
+                teacher_decay,
+                teacher_start_iter,
+                teacher_period,
+                average_buffers=teacher_average_buffers,
+                train_mode=teacher_train_mode,
+            )
             if wants_teacher or any(objective.needs_teacher for objective in objectives)
             else None
         )
@@ -115,6 +132,8 @@ class AdaptiveModel(nn.Module):
             "teacher_decay": teacher.DECAY,
             "teacher_start_iter": teacher.START_ITER,
             "teacher_period": teacher.PERIOD,
+            "teacher_average_buffers": teacher.AVERAGE_BUFFERS,
+            "teacher_train_mode": teacher.TRAIN_MODE,
             "evaluate": teacher.EVAL,
         }
 

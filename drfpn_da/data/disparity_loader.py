@@ -1,0 +1,37 @@
+"""Pictures with the disparity that another network gave them, to be learnt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetMapper, get_detection_dataset_dicts
+from detectron2.utils import comm
+
+from .disparity import DISPARITY_FIELDS, DisparityMapper
+from .loader import build_train_loader
+from .subset import labelled_records
+from .target_mapper import picture_only
+
+#: Meta-architectures that learn disparity from files.
+DISPARITY_MODELS = ("DepthStudent",)
+
+
+def build_disparity_loader(cfg: CfgNode) -> Any:
+    """Build the training loader of a model in :data:`DISPARITY_MODELS`.
+
+    The pictures are those of ``DATASETS.TRAIN``, or the part that ``DATASETS.LABELLED`` says; no
+    label is read. Disparity is that of ``INPUT.DISPARITY.ROOT``, or of the records, stretched to
+    [0, 1] in each picture.
+    """
+    records = labelled_records(cfg) or get_detection_dataset_dicts(
+        cfg.DATASETS.TRAIN, filter_empty=False
+    )
+    return build_train_loader(
+        [picture_only(record, DISPARITY_FIELDS) for record in records],
+        mapper=DisparityMapper(DatasetMapper(cfg, True), cfg.INPUT.DISPARITY.ROOT, normalize=True),
+        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
+    )

@@ -1,0 +1,147 @@
+"""A U-Net decoder over any backbone's features, for depth and for segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode
+from detectron2.layers import ASPP, ShapeSpec, get_norm
+from torch import Tensor, nn
+
+Features = Mapping[str, Tensor]
+
+
+class UNetDecoder(nn.Module):
+    """U-Net decoder with skip connections (monodepth2, arXiv 1806.01260, appendix).
+
+    From the coarsest features each stage convolves, doubles the size (nearest neighbour), adds the
+    features of that stride, if there are any, and convolves again, down to stride 1.
+
+    Args:
+        input_shape: channels and stride of each feature; strides are powers of two.
+        channels: of the stages with stride 1, 2, 4, ...; coarser stages have the last number.
+        aspp_dilations: replace the first convolution by an ASPP with these three dilations;
+            empty: do not.
+        aspp_dropout: after the ASPP.
+        norm: of all convolutions, as in detectron2; "": none.
+
+    Attributes:
+        strides: of the stages, in the order in which they run.
+        widths: stride -> channels of that stage's output.
+
+    Raises:
+        ValueError: no features, a stride that is no power of two, or an ASPP without three
+            dilations.
+    """
+
+    def __init__(
+        self,
+        input_shape: Mapping[str, ShapeSpec],
+        *,
+        channels: Sequence[int] = (16, 32, 64, 128, 256),
+        aspp_dilations: Sequence[int] = (),
+        aspp_dropout: float = 0.5,
+        norm: str = "",
+    ) -> None:
+        super().__init__()
+        self._names = _names_by_stride(input_shape)
+        coarsest = max(self._names)
+        self.strides = [2**k for k in reversed(range(coarsest.bit_length() - 1))]
+        self.widths = {s: channels[min(s.bit_length(), len(channels)) - 1] for s in self.strides}
+        skips = {
+            stride: sum(input_shape[name].channels for name in names)
+            for stride, names in self._names.items()
+        }
+        width = channels[-1]
+        self.bottom: nn.Module
+        if aspp_dilations:
+            if len(aspp_dilations) != 3:
+                raise ValueError(
+                    f"MODEL.DEPTH.ASPP.DILATIONS {list(aspp_dilations)}: an ASPP has three"
+                )
+            self.bottom = ASPP(
+                skips[coarsest],
+                width,
+                list(aspp_dilations),
+                norm=norm,
+                activation=F.elu,
+                dropout=aspp_dropout,
+            )
+        else:
+            self.bottom = _convolution(skips[coarsest], width, norm)
+        self.before, self.after = nn.ModuleDict(), nn.ModuleDict()
+        for stride in self.strides:
+            self.before[str(stride)] = _convolution(width, self.widths[stride], norm)
+            width = self.widths[stride]
+            self.after[str(stride)] = _convolution(width + skips.get(stride, 0), width, norm)
+
+    def start(self, features: Features) -> Tensor:
+        """Return the input of the first stage."""
+        x: Tensor = self.bottom(self._gather(features, max(self._names)))
+        return x
+
+    def advance(self, x: Tensor, features: Features, stride: int) -> Tensor:
+        """Run the stage of a stride on the output of the one before."""
+        x = self.before[str(stride)](x)
+        if stride not in self._names:
+            return self.after[str(stride)](F.interpolate(x, scale_factor=2.0))
+        skip = self._gather(features, stride)
+        # Not simply twice the size: a skip of odd size was rounded up.
+        x = F.interpolate(x, size=skip.shape[-2:])
+        return self.after[str(stride)](torch.cat([x, skip], dim=1))
+
+    def _gather(self, features: Features, stride: int) -> Tensor:
+        return torch.cat([features[name] for name in self._names[stride]], dim=1)
+
+
+def unet_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
+    """Read the arguments of :class:`UNetDecoder` from ``MODEL.DEPTH``.
+
+    Raises:
+        ValueError: the backbone lacks a feature of ``MODEL.DEPTH.IN_FEATURES``.
+    """
+    node = cfg.MODEL.DEPTH
+    missing = [name for name in node.IN_FEATURES if name not in input_shape]
+    if missing or not node.IN_FEATURES:
+        raise ValueError(
+            f"MODEL.DEPTH.IN_FEATURES {list(node.IN_FEATURES)}: the backbone gives "
+            f"{sorted(input_shape)}"
+        )
+    return {
+        "input_shape": {name: input_shape[name] for name in node.IN_FEATURES},
+        "channels": node.CHANNELS,
+        "aspp_dilations": node.ASPP.DILATIONS,
+        "aspp_dropout": node.ASPP.DROPOUT,
+        "norm": node.NORM,
+    }
+
+
+def _names_by_stride(shapes: Mapping[str, ShapeSpec]) -> dict[int, list[str]]:
+    names: dict[int, list[str]] = {}
+    for name, shape in shapes.items():
+        stride = shape.stride or 0
+        if stride < 2 or stride & (stride - 1):
+            raise ValueError(
+                f"MODEL.DEPTH.IN_FEATURES: '{name}' has stride {stride}; "
+                "the decoder needs powers of two from 2 on"
+            )
+        names.setdefault(stride, []).append(name)
+    if not names:
+        raise ValueError("the decoder needs at least one feature")
+    return names
+
+
+def plain_convolution(inputs: int, outputs: int, bias: bool = True) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size."""
+    # The border is repeated, not reflected: a map one cell high has nothing to reflect.
+    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate", bias=bias)
+
+
+def _convolution(inputs: int, outputs: int, norm: str) -> nn.Sequential:
+    layers: list[nn.Module] = [plain_convolution(inputs, outputs, bias=not norm)]
+    if norm:
+        layers.append(get_norm(norm, outputs))
+    return nn.Sequential(*layers, nn.ELU())

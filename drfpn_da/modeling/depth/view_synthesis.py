@@ -1,0 +1,166 @@
+"""The losses of depth from video: a frame rendered from its neighbours through predicted depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode
+from torch import Tensor
+
+from ...functional import (
+    disparity_to_depth,
+    edge_aware_smoothness,
+    minimum_reprojection,
+    normalize_by_mean,
+    photometric_error,
+    pose_matrix,
+    synthesize,
+)
+
+#: What a training sample has, in temporal order: see :class:`drfpn_da.data.SequenceMapper`.
+FRAMES = ("previous_image", "image", "next_image")
+
+Motion = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class ViewSynthesis:
+    """monodepth2's losses (arXiv 1806.01260, section 3) of samples of any sizes.
+
+    Attributes:
+        min_depth: depth of disparity 1.
+        max_depth: depth of disparity 0.
+        ssim_weight: share of SSIM in the photometric error.
+        smoothness_weight: of the finest scale.
+        auto_mask: leave out pixels that fit best without warping.
+
+    Raises:
+        ValueError: depths do not ascend from above 0.
+    """
+
+    min_depth: float = 0.1
+    max_depth: float = 100.0
+    ssim_weight: float = 0.85
+    smoothness_weight: float = 1e-3
+    auto_mask: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_depth < self.max_depth:
+            raise ValueError(
+                f"MODEL.DEPTH.MIN_DEPTH {self.min_depth} and MAX_DEPTH {self.max_depth}: depths "
+                "ascend from above 0"
+            )
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> ViewSynthesis:
+        """Read ``MODEL.DEPTH``."""
+        node = cfg.MODEL.DEPTH
+        return cls(
+            min_depth=node.MIN_DEPTH,
+            max_depth=node.MAX_DEPTH,
+            ssim_weight=node.SSIM_WEIGHT,
+            smoothness_weight=node.SMOOTHNESS_WEIGHT,
+            auto_mask=node.AUTO_MASK,
+        )
+
+    def depth(self, disparity: Tensor) -> Tensor:
+        """Return the depth of disparity in [0, 1]."""
+        return disparity_to_depth(disparity, self.min_depth, self.max_depth)
+
+    def losses(
+        self,
+        samples: Sequence[dict[str, Any]],
+        disparities: Sequence[Tensor],
+        motions: tuple[Motion, Motion],
+        step: int,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses and the share of pixels that move, in float32.
+
+        Args:
+            samples: with the frames of :data:`FRAMES`, uint8 and of one size, and "intrinsics".
+            disparities: (N, 1, H / s, W / s) of the padded batch, finest first.
+            motions: rotation and translation, (N, 3) each, from the earlier frame to this one, and
+                from this one to the later.
+            step: seeds the noise that decides ties, so that a resumed run draws the same.
+        """
+        device = disparities[0].device
+        generator = torch.Generator(device).manual_seed(step)
+        with torch.autocast(device.type, enabled=False):
+            # Motion is estimated in temporal order; the way to the earlier frame is the inverse.
+            poses = [pose_matrix(*motions[0], invert=True), pose_matrix(*motions[1])]
+            groups = _by_size([tuple(x["image"].shape[-2:]) for x in samples])
+            terms = [
+                self.of_one_size(
+                    samples, indices, disparities, [pose[indices] for pose in poses], generator
+                )
+                for indices in groups
+            ]
+            shares = torch.tensor([len(g) / len(samples) for g in groups], device=device)
+            photometric, smoothness, moving = (
+                (torch.stack(values) * shares).sum() for values in zip(*terms)
+            )
+        losses = {
+            "loss_photometric": photometric,
+            "loss_smoothness": self.smoothness_weight * smoothness,
+        }
+        return losses, moving
+
+    def of_one_size(
+        self,
+        samples: Sequence[dict[str, Any]],
+        indices: list[int],
+        disparities: Sequence[Tensor],
+        poses: Sequence[Tensor],
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Photometric error, smoothness and share of moving pixels of samples of one size.
+
+        Args:
+            samples: the batch.
+            indices: of the samples of that size.
+            disparities: of the batch.
+            poses: (N, 4, 4) of these samples, to the earlier frame and to the later.
+            generator: of the noise that decides ties.
+        """
+        device = disparities[0].device
+        previous, target, following = (
+            torch.stack([samples[i][key] for i in indices]).to(device).float() / 255
+            for key in FRAMES
+        )
+        intrinsics = torch.stack([samples[i]["intrinsics"] for i in indices]).to(device).float()
+        height, width = target.shape[-2:]
+        padded = disparities[0].shape[-2:]
+        sources = (previous, following)
+        identity: list[Tensor] = []
+        if self.auto_mask:
+            identity = [photometric_error(x, target, self.ssim_weight) for x in sources]
+        photometric, smoothness, moving = [], [], []
+        for scale, disparity in enumerate(disparities):
+            disparity = disparity[indices]
+            full = F.interpolate(disparity, padded, mode="bilinear", align_corners=False)
+            depth = self.depth(full[..., :height, :width])
+            warped = [
+                photometric_error(synthesize(x, depth, intrinsics, p), target, self.ssim_weight)
+                for x, p in zip(sources, poses)
+            ]
+            error, moves = minimum_reprojection(warped, identity, generator)
+            photometric.append(error.mean())
+            moving.append(moves.float().mean())
+            size = (max(2, height >> scale), max(2, width >> scale))
+            small = F.interpolate(target, size, mode="area")
+            normalized = normalize_by_mean(disparity[..., : size[0], : size[1]])
+            smoothness.append(edge_aware_smoothness(normalized, small) / 2**scale)
+        means = [torch.stack(values).mean() for values in (photometric, smoothness, moving)]
+        return means[0], means[1], means[2]
+
+
+def _by_size(sizes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Indices of pictures of the same size: padding must enter no loss."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, size in enumerate(sizes):
+        groups.setdefault(size, []).append(index)
+    return list(groups.values())

@@ -1,0 +1,99 @@
+"""Depth from video beside segmentation: both tasks in one network (arXiv 2012.10782, sec. 3.2)."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from detectron2.config import CfgNode, configurable
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from ..modeling.depth import PoseNetwork, ViewSynthesis
+from ..modeling.depth.view_synthesis import FRAMES
+from ..modeling.feature_taps import FeatureTaps
+from ..modeling.meta_arch.adaptive import preprocess
+from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
+from ..modeling.own_disparity import check_own_disparity, target_disparities
+
+
+@OBJECTIVE_REGISTRY.register()
+class SelfSupervisedDepth(Objective):
+    """The losses of :class:`drfpn_da.modeling.SelfSupervisedDepth` for a segmentor's own depth.
+
+    Target pictures come with the frames before and after and the camera's intrinsics; labelled
+    pictures need neither. The pose network is the objective's, and evaluation does without it.
+
+    Losses: ``loss_photometric`` and ``loss_smoothness``. Scalar: ``moving_pixels``.
+
+    Args:
+        pose: motion between frames.
+        synthesis: the losses, and the range of depth.
+        weight: of both losses.
+        start_iter: idle before it.
+    """
+
+    name = "depth"
+    # Target pictures pass the student within this objective (or DepthMix), not before it.
+    needs_target = False
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        pose: PoseNetwork,
+        synthesis: Optional[ViewSynthesis] = None,
+        weight: float = 1.0,
+        start_iter: int = 0,
+    ) -> None:
+        super().__init__()
+        self.pose = pose
+        self.synthesis = synthesis or ViewSynthesis()
+        self.weight, self.start_iter = weight, start_iter
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, features: FeatureTaps) -> dict[str, Any]:
+        """Read ``MODEL.DEPTH``."""
+        return {
+            "pose": PoseNetwork(cfg),
+            "synthesis": ViewSynthesis.from_config(cfg),
+            "weight": cfg.MODEL.DEPTH.WEIGHT,
+            "start_iter": cfg.MODEL.DEPTH.START_ITER,
+        }
+
+    def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:
+        """Check the detector.
+
+        Raises:
+            ValueError: its head predicts no disparity.
+        """
+        check_own_disparity(detector, "the objective SelfSupervisedDepth")
+
+    def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
+        """Return the losses of the target pictures.
+
+        Raises:
+            ValueError: no target pictures, or one without neighbours.
+        """
+        samples = step.target_inputs
+        if not samples:
+            raise ValueError(
+                "the objective SelfSupervisedDepth learns from target pictures, but the batch has "
+                "none: name sequences in DATASETS.TARGET"
+            )
+        for x in samples:
+            missing = [key for key in (*FRAMES, "intrinsics") if key not in x]
+            if missing:
+                raise ValueError(
+                    f"{x.get('file_name', 'a target picture')} has no {' and no '.join(missing)}: "
+                    "map target records with NeighbourMapper"
+                )
+        before, now, after = (
+            preprocess(step.detector, [{"image": x[key]} for x in samples]).tensor for key in FRAMES
+        )
+        motions = (self.pose(before, now), self.pose(now, after))
+        # A step of a resumed run draws what it would have drawn.
+        losses, moving = self.synthesis.losses(
+            samples, target_disparities(step), motions, step.iteration
+        )
+        get_event_storage().put_scalar(f"{self.name}/moving_pixels", float(moving))
+        return {name: self.weight * loss for name, loss in losses.items()}
