@@ -20,7 +20,7 @@ from detectron2.utils.file_io import PathManager
 from ..data.slenderness import box_aspect, file_slenderness, rle_slenderness
 from ..functional.slenderness import slenderness_from_sides
 from .coco import FastCOCOEvaluator
-from .slender_bins import ASPECT_BINS, SLENDERNESS_BINS, Bin
+from .slender_bins import ASPECT_BINS, SLENDERNESS_BINS, Bin, parse_bins
 from .slender_matching import Annotations, Detections
 from .slender_report import SlenderScores, log_scores, score_bins
 
@@ -70,15 +70,17 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
             kwargs: see there.
 
         Raises:
-            ValueError: for keypoints; two bins of one name.
+            ValueError: for keypoints; malformed, unsorted or overlapping bins, two of one name.
         """
         _refuse_keypoints(tasks or ())
+        bins = parse_bins(bins)
+        aspect_bins = parse_bins(aspect_bins, "aspect_bins") if aspect_bins else ()
         names = [this.name for this in (*bins, *aspect_bins)]
         if len(set(names)) < len(names):
             raise ValueError(f"Bins of slenderness and of aspect need different names, are {names}")
         super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
-        self._bins = tuple(bins)
-        self._aspect_bins = tuple(aspect_bins)
+        self._bins = bins
+        self._aspect_bins = aspect_bins
         self._legacy_fp_rule = legacy_fp_rule
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
