@@ -20,7 +20,7 @@ from detectron2.utils.file_io import PathManager
 from ..data.slenderness import box_aspect, file_slenderness, rle_slenderness
 from ..functional.slenderness import slenderness_from_sides
 from .coco import FastCOCOEvaluator
-from .slender_bins import ASPECT_BINS, SLENDERNESS_BINS, Bin
+from .slender_bins import ASPECT_BINS, SLENDERNESS_BINS, Bin, parse_bins
 from .slender_matching import Annotations, Detections
 from .slender_report import SlenderScores, log_scores, score_bins
 
@@ -70,15 +70,17 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
             kwargs: see there.
 
         Raises:
-            ValueError: for keypoints; two bins of one name.
+            ValueError: for keypoints; malformed, unsorted or overlapping bins, two of one name.
         """
         _refuse_keypoints(tasks or ())
+        bins = parse_bins(bins)
+        aspect_bins = parse_bins(aspect_bins, "aspect_bins") if aspect_bins else ()
         names = [this.name for this in (*bins, *aspect_bins)]
         if len(set(names)) < len(names):
             raise ValueError(f"Bins of slenderness and of aspect need different names, are {names}")
         super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
-        self._bins = tuple(bins)
-        self._aspect_bins = tuple(aspect_bins)
+        self._bins = bins
+        self._aspect_bins = aspect_bins
         self._legacy_fp_rule = legacy_fp_rule
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
@@ -103,18 +105,18 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
         if self._do_evaluation:
             # First: the ordinary evaluation changes annotations and predictions.
             found = list(itertools.chain.from_iterable(p["instances"] for p in predictions))
-            measured = [p["mask_slenderness"] for p in predictions if "mask_slenderness" in p]
-            slenderness = np.concatenate([np.empty(0), *measured])
+            measured = [p["mask_measures"] for p in predictions if "mask_measures" in p]
+            measures = np.concatenate([np.empty((0, 5)), *measured])
             tasks = self._tasks or self._tasks_from_predictions(found)
             for task in sorted(tasks):
-                scores = self._score(found, task, slenderness, img_ids)
+                scores = self._score(found, task, measures, img_ids)
                 log_scores(logger, task, scores)
                 slender[f"{task}_slender"] = scores.results()
         super()._eval_predictions(predictions, img_ids)
         self._results.update(slender)
 
     def _score(
-        self, found: list[dict], task: str, mask_slenderness: np.ndarray, img_ids: Any
+        self, found: list[dict], task: str, mask_measures: np.ndarray, img_ids: Any
     ) -> SlenderScores:
         api = self._coco_api
         images = sorted(api.getImgIds() if img_ids is None else set(img_ids))
@@ -138,7 +140,7 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
         if img_ids is not None:
             kept = [i for i, f in enumerate(found) if f["image_id"] in image_index]
             found = [found[i] for i in kept]
-            mask_slenderness = mask_slenderness[kept] if task == "segm" else mask_slenderness
+            mask_measures = mask_measures[kept] if task == "segm" else mask_measures
         found_shapes = Detections(
             image=_look_up(
                 image_index, (f["image_id"] for f in found), "image", self._metadata.name
@@ -149,15 +151,12 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
             scores=np.array([f["score"] for f in found], dtype=float),
         )
         path = PathManager.get_local_path(self._metadata.json_file)
-        boxes = found_shapes.boxes
-        if found_shapes.masks:
-            boxes = np.asarray(mask_util.toBbox(found_shapes.masks), dtype=float)
+        boxes = mask_measures[:, 1:] if task == "segm" else found_shapes.boxes
         found_slenderness = slenderness_from_sides(torch.from_numpy(boxes[:, 2:])).numpy()
         if task == "segm":
             # Masks without a pixel have no rectangle.
-            found_slenderness = np.where(
-                np.isnan(mask_slenderness), found_slenderness, mask_slenderness
-            )
+            measured = mask_measures[:, 0]
+            found_slenderness = np.where(np.isnan(measured), found_slenderness, measured)
         return score_bins(
             truth,
             found_shapes,
@@ -179,14 +178,16 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
 
 
 def measure_masks(prediction: dict[str, Any]) -> None:
-    """Put the slenderness of the masks of one image's predictions, if any, beside them.
+    """Put slenderness and boxes of the masks of one image's predictions, if any, beside them.
 
     Args:
-        prediction: as ``COCOEvaluator`` keeps it; gets "mask_slenderness".
+        prediction: as ``COCOEvaluator`` keeps it; gets "mask_measures", (N, 5): slenderness (NaN
+            without a pixel) and x, y, width and height of each mask.
     """
     masks = [f["segmentation"] for f in prediction.get("instances", ()) if "segmentation" in f]
     if masks:
-        prediction["mask_slenderness"] = rle_slenderness(masks)
+        boxes = np.asarray(mask_util.toBbox(masks), dtype=float)
+        prediction["mask_measures"] = np.column_stack([rle_slenderness(masks), boxes])
 
 
 def _refuse_keypoints(tasks: Sequence[str]) -> None:

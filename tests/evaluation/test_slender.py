@@ -350,6 +350,20 @@ def test_impossible_bins_are_refused(entries, words):
         parse_bins(entries, "TEST.SLENDER.BINS")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"bins": [Bin("a", 0, 0.5), Bin("b", 0.4, 1)]}, "bins: bins 'a'.*and 'b'.*overlap"),
+        ({"bins": [["b", 0.5, 1], ["a", 0, 0.5]]}, "bins: .*not in ascending order"),
+        ({"aspect_bins": [Bin("W", 3, 9), Bin("T", 0, 3)]}, "aspect_bins: .*not in ascending"),
+        ({"bins": [Bin("T", 0, 1)]}, "need different names"),
+    ],
+)
+def test_impossible_bins_are_refused_from_python(cfg, tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        SlenderCOCOEvaluator(tmp_path.name, distributed=False, **options)
+
+
 def test_predictions_of_another_dataset_are_named(tmp_path):
     data, found = random_set(1)
     evaluator = evaluator_for(tmp_path, data)

@@ -237,6 +237,17 @@ def test_residual_adds_the_initial_box_without_its_gradient():
     assert head.bbox_init.weight.grad is None
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_both_localisations_start_with_boxes_that_can_learn(residual):
+    """At empty boxes the overlap has no gradient: a distance of 0 or less would never grow."""
+    torch.manual_seed(0)
+    head = make_head(32, two_step=True, residual=residual)
+    _, final, _, init = head([torch.randn(4, 32, 16, 16)])
+    for deltas in (final[0], init[0]):
+        assert deltas.min() > 0.2 and deltas.mean().item() == pytest.approx(1, abs=0.1)
+    assert torch.equal(final[0], init[0]) is residual
+
+
 @pytest.mark.parametrize("kind", [torch.bfloat16])
 def test_runs_under_autocast(kind):
     head = make_head(adaptation="supervised", two_step=True)

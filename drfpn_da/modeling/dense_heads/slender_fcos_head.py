@@ -12,6 +12,8 @@ from ...functional.adaptation import FREE_OFFSETS, box_offsets, scale_gradient
 from ...layers.offset_conv import OffsetConv2d
 
 ADAPTATIONS = ("none", "unsupervised", "split", "supervised")
+# Distances, in strides, from a point to the sides of its first box.
+FIRST_DISTANCE = 1.0
 
 
 class SlenderFCOSHead(FCOSHead):
@@ -23,7 +25,9 @@ class SlenderFCOSHead(FCOSHead):
     samples ("supervised"). All learnt offsets start at zero, so that training starts as FCOS.
 
     With two steps, an initial box is predicted from the localisation feature before the last
-    convolution, and the final one after it. Shared parameters have the names of ``FCOSHead``.
+    convolution, and the final one after it. Both start as a box of two strides around the point;
+    with a residual the final box starts as the initial one. Shared parameters have the names of
+    ``FCOSHead``.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class SlenderFCOSHead(FCOSHead):
         if two_step:
             self.bbox_init = nn.Conv2d(channels, 4, 3, padding=1)
             nn.init.normal_(self.bbox_init.weight, std=0.01)
-            nn.init.zeros_(self.bbox_init.bias)
+            self._start_boxes()
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], ...]:
         """Predict for each level.
@@ -104,6 +108,16 @@ class SlenderFCOSHead(FCOSHead):
             level = (self.cls_score(cls_feature), deltas, self.ctrness(loc_feature))
             results.append(level if init is None else (*level, init))
         return tuple(map(list, zip(*results)))
+
+    def _start_boxes(self) -> None:
+        # With biases of zero the first boxes are all but empty. There the gradient of the overlap
+        # vanishes, and past the ReLU it is none: of two localisations, the later one could stay
+        # there for hundreds of steps while the earlier one shaped their common features.
+        nn.init.constant_(self.bbox_init.bias, FIRST_DISTANCE)
+        if self.residual:
+            _zero(self.bbox_pred)
+        else:
+            nn.init.constant_(self.bbox_pred.bias, FIRST_DISTANCE)
 
     def _offsets(
         self, loc_feature: Tensor, init: Tensor | None
