@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.effects.scn import judge_journal
+from benchmarks.effects.label_truth import judge_journal
 from drfpn_da.data.noise import symmetric_noise
 from drfpn_da.labels import Decision, RelabelStore, index_annotations
 
