@@ -53,9 +53,11 @@ class Trunk:
         samples = []
         for record in records:
             sample = mapper(record)
-            images = self._model.preprocess_image([sample])
-            features = self._model.backbone(images.tensor)
-            proposals, _ = self._model.proposal_generator(images, features, None)
+            model = self._model
+            image = (sample["image"] - model.pixel_mean) / model.pixel_std
+            images = ImageList.from_tensors([image], model.backbone.size_divisibility)
+            features = model.backbone(images.tensor)
+            proposals, _ = model.proposal_generator(images, features, None)
             samples.append(
                 {
                     **{k: sample[k] for k in ("file_name", "image_id", "height", "width")},

@@ -12,9 +12,9 @@ they were trained on, or, in k folds, by heads that never saw the picture. Finis
 
 from __future__ import annotations
 
+import functools
 import json
 import statistics
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -88,21 +88,45 @@ COLUMNS = ["AP", "AP50", "relabelled", "precision", "recall", "harm", "random pr
 COLUMNS += [f"loss threshold {key}" for key in ("precision", "recall", "harm")] + ALPHA
 
 
+class Pictures:
+    """The pictures of a study as the trunk sees them.
+
+    Attributes:
+        records: of the training data.
+        annotations: their numbering.
+        views: samples of the records as they are, and mirrored.
+        tests: samples of the test data.
+        shape: of the trunk's maps.
+    """
+
+    def __init__(self, trunk: Trunk, train: str, test: str) -> None:
+        self.records, self.annotations = load_indexed([train])
+        self.views = [trunk.look(self.records, mirrored) for mirrored in (False, True)]
+        self.tests = trunk.look(load_indexed([test], filter_empty=False)[0], mirrored=False)
+        self.shape = trunk.output_shape
+
+
 class Study:
-    """The pictures of a study as the trunk sees them, and its runs."""
+    """The runs of a study; pictures are looked at only if a run is missing."""
 
     def __init__(self, name: str, work: Path, threads: int, opts: Sequence[str]) -> None:
         self.folder, self._settings, self._opts = work / name, STUDIES[name], list(opts)
+        self._threads = threads
         for dataset in (self._settings["train"], self._settings["test"]):
             DatasetCatalog.get(dataset)
         meta = MetadataCatalog.get(self._settings["train"])
         self.clean, self._images = Path(meta.json_file), meta.image_root
-        trunk = self._trunk(threads)
-        records, self._annotations = load_indexed([self._settings["train"]])
-        self._records = records
-        self._views = [trunk.look(records, mirrored) for mirrored in (False, True)]
-        tests = load_indexed([self._settings["test"]], filter_empty=False)[0]
-        self._tests, self._shape = trunk.look(tests, mirrored=False), trunk.output_shape
+
+    @functools.cached_property
+    def pictures(self) -> Pictures:
+        """All pictures, seen by the trunk, which is trained if need be."""
+        folder = self.folder / "trunk"
+        weights = folder / "model_final.pth"
+        if not weights.exists():
+            options = [*self._settings["options"], *TRUNK]
+            studies.train(folder, self._settings["config"], options, self._threads)
+        trunk = Trunk(self.cfg([*TRUNK, "MODEL.WEIGHTS", str(weights)]))
+        return Pictures(trunk, self._settings["train"], self._settings["test"])
 
     def cfg(self, options: Sequence[Any]) -> CfgNode:
         """Return the study's config with options."""
@@ -110,14 +134,6 @@ class Study:
         cfg.merge_from_file(get_config_file(self._settings["config"]))
         cfg.merge_from_list([*self._settings["options"], *options])
         return cfg
-
-    def _trunk(self, threads: int) -> Trunk:
-        folder = self.folder / "trunk"
-        weights = folder / "model_final.pth"
-        if not weights.exists():
-            options = [*self._settings["options"], *TRUNK]
-            studies.train(folder, self._settings["config"], options, threads)
-        return Trunk(self.cfg([*TRUNK, "MODEL.WEIGHTS", str(weights)]))
 
     def run(self, arm: str, rate: float, seed: int) -> dict[str, Any]:
         """Train one arm on one seed's flips unless its result exists; return what was measured."""
@@ -127,9 +143,7 @@ class Study:
         result = folder / "result.json"
         if not result.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            start = time.process_time()
             found = self._measure(arm, noisy, rate, seed, folder)
-            found["CPU seconds"] = time.process_time() - start
             result.write_text(json.dumps(found))
             print(rate, seed, arm, json.dumps(found), flush=True)
         return {"arm": arm, "rate": rate, "seed": seed, **json.loads(result.read_text())}
@@ -148,8 +162,8 @@ class Study:
             file = export(journal, folder / "corrected.json")
         cfg, views = self._prepare(file, folder, ARMS[arm], seed)
         hook = SCNRelabelHook.from_config(cfg) if cfg.SCN_RELABEL.ENABLED else None
-        model, trainer = train_heads(cfg, self._shape, views, [hook] if hook else [])
-        found = evaluate_heads(model, self._tests, self._settings["test"])
+        model, trainer = train_heads(cfg, self.pictures.shape, views, [hook] if hook else [])
+        found = evaluate_heads(model, self.pictures.tests, self._settings["test"])
         if hook:
             found.update(judge_journal(folder / "relabels.jsonl", noisy, seed))
             histories = trainer.storage.histories()
@@ -171,22 +185,22 @@ class Study:
         cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (name,), (self._settings["test"],)
         cfg.freeze()
         classes = torch.from_numpy(load_indexed([name])[1].classes)
-        return cfg, [relabel_samples(view, classes) for view in self._views]
+        return cfg, [relabel_samples(view, classes) for view in self.pictures.views]
 
     def _judge_threshold(self, probabilities: dict, noisy: Path) -> dict[str, float]:
         labels, true = read_truth(noisy)
-        ids, names = self._annotations.annotation_ids, self._annotations.class_names
+        ids, names = self.pictures.annotations.annotation_ids, self.pictures.annotations.class_names
         by_id = {ids[i]: dict(zip(names, map(float, row))) for i, row in probabilities.items()}
         found = judge_threshold({i: labels[i] for i in by_id}, by_id, true)
         return {f"loss threshold {key}": value for key, value in found.items()}
 
     def _judge_folds(self, noisy: Path, seed: int, folder: Path) -> dict[str, float]:
         cfg, views = self._prepare(noisy, folder, [], seed)
-        folds, probabilities = fold_of(self._records, FOLDS), {}
+        folds, probabilities = fold_of(self.pictures.records, FOLDS), {}
         for fold in range(FOLDS):
             inside = [[s for s, f in zip(view, folds) if f != fold] for view in views]
             outside = [[s for s, f in zip(view, folds) if f == fold] for view in views]
-            model, _ = train_heads(cfg, self._shape, inside)
+            model, _ = train_heads(cfg, self.pictures.shape, inside)
             probabilities.update(label_probabilities(model, outside))
         return self._judge_threshold(probabilities, noisy)
 
