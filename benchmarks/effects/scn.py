@@ -59,6 +59,8 @@ ARMS: dict[str, list[Any]] = {
     "plain": [],
     "SCN": _SCN,
     SOURCE: _RELABEL,
+    # The last corrections are wrong most often.
+    "SCN + relabel, to 3/4": [*_RELABEL, "SCN_RELABEL.STOP_FRACTION", 0.75],
     "SCN + relabel, low": [*_RELABEL, "SCN_RELABEL.SCOPE", "low"],
     "SCN + relabel, published": _PUBLISHED,
     ANEW: [],

@@ -84,7 +84,7 @@ def load() -> tuple[Tensor, dict[str, Tensor]]:
     parts = []
     with torch.no_grad():
         for part in torch.cat([images, images.flip(3)]).split(100):
-            maps = body(F.interpolate(part, size=96, mode="bilinear", align_corners=False))
+            maps = body(F.interpolate(part, size=64, mode="bilinear", align_corners=False))
             parts.append(torch.cat([maps[r].mean(dim=(2, 3)) for r in ("res4", "res5")], dim=1))
     features = torch.cat(parts)
     features = (features - features.mean(0)) / features.std(0)
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument(
         "--noise", nargs="+", default=["aggre_label", "random_label1", "worse_label"]
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--no-report", action="store_true", help="print the table only")
