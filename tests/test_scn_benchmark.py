@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.effects.scn import judge_journal
+from benchmarks.effects.label_truth import judge_journal, judge_threshold
 from drfpn_da.data.noise import symmetric_noise
 from drfpn_da.labels import Decision, RelabelStore, index_annotations
 
@@ -53,3 +53,17 @@ def test_precision_recall_and_harm_of_a_journal(tmp_path):
     assert found["harm"] == pytest.approx(100 * 2 / len(right))
     assert found["random relabelled"] == pytest.approx(10)
     assert not np.isnan(found["random precision"])
+
+
+def test_a_loss_threshold_changes_as_many_as_are_wrong():
+    true = {1: "a", 2: "b", 3: "a", 4: "b"}
+    labels = {**true, 2: "a", 3: "b"}
+    p = {1: 0.9, 2: 0.2, 3: 0.6, 4: 0.3}  # of "a"
+    probabilities = {i: {"a": a, "b": 1 - a} for i, a in p.items()}
+    # Least probable: 2 (0.2 of "a", becomes "b": right), then 3 (0.4 of "b", becomes "a": right).
+    found = judge_threshold(labels, probabilities, true)
+    assert found == {"relabelled": 50, "precision": 100, "recall": 100, "harm": 0}
+    # Now 1, a right label, is less probable than 3: it is harmed, and 3 stays wrong.
+    probabilities[1] = {"a": 0.3, "b": 0.7}
+    found = judge_threshold(labels, probabilities, true)
+    assert found == {"relabelled": 50, "precision": 50, "recall": 50, "harm": 50}
