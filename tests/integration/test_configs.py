@@ -22,7 +22,7 @@ def test_config_builds(name):
             assert config.SOLVER.LR_SCHEDULER_NAME in (
                 "WarmupCosineLR",
                 "WarmupPolyLR",
-            ) or config.SOLVER.MAX_ITER > max(config.SOLVER.STEPS)
+            ) or config.SOLVER.MAX_ITER > max(config.SOLVER.STEPS, default=0)
         else:
             model = instantiate(config.model)
             assert {"dataloader", "optimizer", "lr_multiplier", "train"} <= set(config)

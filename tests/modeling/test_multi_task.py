@@ -33,7 +33,10 @@ def build(name, *options):
     torch.manual_seed(0)
     cfg = model_zoo.get_config(name)
     cfg.defrost()
-    cfg.merge_from_list([*TINY, *options])
+    cfg.merge_from_list([*TINY, "MODEL.TEACHER.START_ITER", 0])
+    if cfg.MODEL.META_ARCHITECTURE == "DepthMixSegmentor":
+        cfg.MODEL.DEPTH_MIX.START_ITER = 0
+    cfg.merge_from_list(list(options))
     return build_model(cfg)
 
 
