@@ -200,7 +200,7 @@ def _refuse_keypoints(tasks: Sequence[str]) -> None:
 
 def _look_up(index: dict[int, int], keys: Iterable[int], kind: str, dataset: str) -> np.ndarray:
     try:
-        return np.array([index[key] for key in keys], dtype=np.int64)
+        return np.fromiter(map(index.__getitem__, keys), dtype=np.int64)
     except KeyError as error:
         raise ValueError(
             f"A prediction is of {kind} {error}, which dataset '{dataset}' does not have: the "
@@ -209,4 +209,5 @@ def _look_up(index: dict[int, int], keys: Iterable[int], kind: str, dataset: str
 
 
 def _boxes(items: Sequence[dict]) -> np.ndarray:
-    return np.array([item["bbox"] for item in items], dtype=float).reshape(-1, 4)
+    sides = itertools.chain.from_iterable(item["bbox"] for item in items)
+    return np.fromiter(sides, dtype=float).reshape(-1, 4)

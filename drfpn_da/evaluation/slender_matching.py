@@ -162,11 +162,13 @@ def box_overlaps(found: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.
 
     Of a crowd, the share of the detection that lies in it counts, not the union.
     """
-    corner = np.maximum(found[:, :2], truth[:, :2])
-    size = np.minimum(found[:, 2:] + found[:, :2], truth[:, 2:] + truth[:, :2]) - corner
-    common = np.where((size > 0).all(axis=1), size[:, 0] * size[:, 1], 0.0)
-    area = found[:, 2] * found[:, 3]
-    union = np.where(crowd, area, area + truth[:, 2] * truth[:, 3] - common)
+    x, y, width, height = found.T
+    true_x, true_y, true_width, true_height = truth.T
+    wide = np.minimum(width + x, true_width + true_x) - np.maximum(x, true_x)
+    high = np.minimum(height + y, true_height + true_y) - np.maximum(y, true_y)
+    common = np.maximum(wide, 0) * np.maximum(high, 0)
+    area = width * height
+    union = np.where(crowd, area, area + true_width * true_height - common)
     return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
 
 

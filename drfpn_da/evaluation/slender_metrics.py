@@ -45,8 +45,8 @@ def precision_recall(
         limits: numbers of detections per image and class, for the recall.
     """
     subsets, steps = len(ignored), matches.annotation.shape[1]
-    counts = np.zeros((classes, subsets), dtype=np.int64)
-    np.add.at(counts, overlaps.truth.category, (~ignored).T)
+    owner = overlaps.truth.category
+    counts = np.stack([np.bincount(owner[~these], minlength=classes) for these in ignored], axis=1)
     precision = np.full((steps, len(RECALLS), classes, subsets), np.nan)
     recall = np.full((steps, classes, subsets, len(limits)), np.nan)
 
