@@ -22,7 +22,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from benchmarks.report import format_table, write_report
-from benchmarks.timing import computed, measure, timed
+from benchmarks.timing import computed, measure
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.functional import (
     class_masks,
@@ -103,11 +103,6 @@ def mixing_alone(args: argparse.Namespace, mask: str) -> Callable[[], None]:
     return mix
 
 
-def clock(run: Callable[[], None], device: str) -> Callable[[], float]:
-    """Return a function that runs it and returns its seconds."""
-    return partial(computed, run) if device == "cpu" else partial(timed, run, device)
-
-
 def mebibytes(module: nn.Module) -> float:
     """Size of parameters and buffers."""
     tensors = [*module.parameters(), *module.buffers()]
@@ -143,9 +138,9 @@ def main() -> None:
         optimizer = torch.optim.SGD(trained, 0.0, momentum=0.9)
         batch = source if name == "supervised" else [*source, *target]
         step = partial(train_step, model, batch, optimizer)
-        runs[name] = clock(step, args.device)
+        runs[name] = partial(computed, step, args.device)
     for mask in ("class", "depth"):
-        runs[f"mixing alone, {mask}"] = clock(mixing_alone(args, mask), args.device)
+        runs[f"mixing alone, {mask}"] = partial(computed, mixing_alone(args, mask), args.device)
     seconds = measure(runs, args.rounds)
     rows = [
         {

@@ -11,7 +11,7 @@ threads, and not the clock's: others may use the machine.
 from __future__ import annotations
 
 import argparse
-import time
+from functools import partial
 from typing import Any, Callable
 
 import torch
@@ -22,7 +22,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from benchmarks.report import ROOT, format_table, write_report
-from benchmarks.timing import measure, timed
+from benchmarks.timing import computed, measure
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.engine.relabel_votes import VoteRecorder
 from drfpn_da.labels import VoteAccumulator
@@ -67,7 +67,7 @@ def make_batch(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def make_step(name: str, args: argparse.Namespace) -> Callable[[], float]:
-    """Seconds of forward, backward and update; on a CPU those that it worked."""
+    """Seconds of forward, backward and update."""
     model, batch = build(name, args.device), make_batch(args)
     # Random weights behind frozen norms diverge: the update is done, but by nothing.
     optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
@@ -80,13 +80,7 @@ def make_step(name: str, args: argparse.Namespace) -> Callable[[], float]:
         total.backward()
         optimiser.step()
 
-    return lambda: timed(step, "cuda") if args.device == "cuda" else _worked(step)
-
-
-def _worked(step: Callable[[], None]) -> float:
-    start = time.process_time()
-    step()
-    return time.process_time() - start
+    return partial(computed, step, args.device)
 
 
 def main() -> None:

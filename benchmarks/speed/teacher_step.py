@@ -14,7 +14,6 @@ processes take nothing.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from benchmarks.report import format_table, write_report
-from benchmarks.timing import measure, timed
+from benchmarks.timing import computed, measure
 from drfpn_da.config.setup import base_cfg
 
 from .adaptation_step import make_batch
@@ -121,20 +120,11 @@ def scale(layer: nn.Module) -> None:
     layer.weight.mul_(SPREAD)  # type: ignore[operator,union-attr]
 
 
-def seconds(step: Callable[[], None], device: str) -> float:
-    """Return the time of a step."""
-    if device == "cuda":
-        return timed(step, device)
-    start = time.process_time()
-    step()
-    return time.process_time() - start
-
-
 def compare(detector: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Return a row for each step of a detector."""
     options = {GIVEN: None, **DETECTORS[detector][1]}
     built = {name: build_step(detector, chosen, args) for name, chosen in options.items()}
-    runs = {name: partial(seconds, step, args.device) for name, (step, _) in built.items()}
+    runs = {name: partial(computed, step, args.device) for name, (step, _) in built.items()}
     found = measure(runs, args.rounds)
     boxes = "pseudo_label/boxes_per_picture"
     return [

@@ -20,7 +20,7 @@ from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
 from .pseudo_checks import KEPT, check_dense_values, check_share, views_of
-from .pseudo_regularisers import ramped_weight, regularisers
+from .pseudo_regularisers import common_arguments, ramped_weight, regularisers
 from .pseudo_statistics import PseudoLabelStatistics
 
 
@@ -142,19 +142,8 @@ class DensePseudoLabel(Objective):
                 "DensePseudoLabel labels pixels; write none"
             )
         return {
-            "weight": node.WEIGHT,
-            "start_iter": node.START_ITER,
-            "ramp_iters": node.RAMP_ITERS,
-            "soft": node.SOFT,
-            "threshold": node.THRESHOLD,
-            "adaptive_floor": node.ADAPTIVE.FLOOR if node.ADAPTIVE.ENABLED else None,
-            "adaptive_momentum": node.ADAPTIVE.MOMENTUM,
+            **common_arguments(cfg),
             "mixup_alpha": node.MIXUP_ALPHA,
-            "prior_weight": node.PRIOR.WEIGHT,
-            "frequencies": node.PRIOR.FREQUENCIES,
-            "prior_momentum": node.PRIOR.MOMENTUM,
-            "entropy_weight": node.ENTROPY_WEIGHT,
-            "min_labelled_share": node.MIN_LABELLED_SHARE,
             "regularise_only": node.REGULARISE_ONLY,
         }
 

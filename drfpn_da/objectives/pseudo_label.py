@@ -16,7 +16,7 @@ from ..functional.pseudo_boxes import soft_cross_entropy
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
 from .pseudo_checks import KEPT, check_detector, check_share, check_values, views_of
-from .pseudo_regularisers import ramped_weight, regularisers
+from .pseudo_regularisers import common_arguments, ramped_weight, regularisers
 from .pseudo_roi import RoiRecord, Stage, TeacherPass, install_recorder, match
 from .pseudo_statistics import PseudoLabelStatistics
 
@@ -127,22 +127,11 @@ class PseudoLabel(Objective):
         """Read ``MODEL.PSEUDO_LABEL``."""
         node = cfg.MODEL.PSEUDO_LABEL
         return {
-            "weight": node.WEIGHT,
-            "start_iter": node.START_ITER,
-            "ramp_iters": node.RAMP_ITERS,
-            "threshold": node.THRESHOLD,
-            "adaptive_floor": node.ADAPTIVE.FLOOR if node.ADAPTIVE.ENABLED else None,
-            "adaptive_momentum": node.ADAPTIVE.MOMENTUM,
+            **common_arguments(cfg),
             "box_regression": node.BOX_REGRESSION,
             "jitter_count": node.JITTER.COUNT,
             "jitter_scale": node.JITTER.SCALE,
             "max_spread": node.JITTER.MAX_SPREAD,
-            "soft": node.SOFT,
-            "prior_weight": node.PRIOR.WEIGHT,
-            "frequencies": node.PRIOR.FREQUENCIES,
-            "prior_momentum": node.PRIOR.MOMENTUM,
-            "entropy_weight": node.ENTROPY_WEIGHT,
-            "min_labelled_share": node.MIN_LABELLED_SHARE,
         }
 
     def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:

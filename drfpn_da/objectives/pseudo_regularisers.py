@@ -1,13 +1,35 @@
-"""What detectors and segmentors share of self-training: ramp and regularisers."""
+"""What detectors and segmentors share of self-training: keys, ramp and regularisers."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from detectron2.config import CfgNode
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from ..functional import at_least_float32
 from ..functional.class_prior import entropy_regulariser, prior_regulariser
 from .pseudo_statistics import PseudoLabelStatistics
+
+
+def common_arguments(cfg: CfgNode) -> dict[str, Any]:
+    """Read the keys of ``MODEL.PSEUDO_LABEL`` that both objectives have, as their arguments."""
+    node = cfg.MODEL.PSEUDO_LABEL
+    return {
+        "weight": node.WEIGHT,
+        "start_iter": node.START_ITER,
+        "ramp_iters": node.RAMP_ITERS,
+        "soft": node.SOFT,
+        "threshold": node.THRESHOLD,
+        "adaptive_floor": node.ADAPTIVE.FLOOR if node.ADAPTIVE.ENABLED else None,
+        "adaptive_momentum": node.ADAPTIVE.MOMENTUM,
+        "prior_weight": node.PRIOR.WEIGHT,
+        "frequencies": node.PRIOR.FREQUENCIES,
+        "prior_momentum": node.PRIOR.MOMENTUM,
+        "entropy_weight": node.ENTROPY_WEIGHT,
+        "min_labelled_share": node.MIN_LABELLED_SHARE,
+    }
 
 
 def ramped_weight(weight: float, iteration: int, start_iter: int, ramp_iters: int) -> float:

@@ -6,7 +6,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 
-from drfpn_da.modeling import AdaptiveModel
+from drfpn_da.modeling import AdaptiveModel, FeatureTaps
 from drfpn_da.objectives import OBJECTIVE_REGISTRY, Objective
 from tests.tiny_detectors import CONFIGS, make_inputs, make_target, tiny_config, total_loss
 
@@ -239,6 +239,17 @@ def test_a_toy_objective_registered_from_outside():
     sum(losses.values()).backward()
     assert "objectives.brightness.scale" in model.state_dict()
     assert model.objectives["brightness"].scale.grad is not None
+
+
+def test_two_labellers_that_do_not_say_so_are_refused_in_the_step():
+    class Again(BrightnessAgreement):
+        name = "again"
+
+    plain = build_model(tiny_config("faster_rcnn"))
+    cfg, taps = tiny_config("faster_rcnn"), FeatureTaps(plain)
+    model = AdaptiveModel(plain, [BrightnessAgreement(cfg, taps), Again(cfg, taps)]).train()
+    with EventStorage(), pytest.raises(ValueError, match=r"'BrightnessAgreement', 'Again'\] all"):
+        model([*make_inputs(), *make_target()])
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class AdaptiveModel(nn.Module):
         names = [objective.name for objective in objectives]
         if len(set(names)) < len(names):
             raise ValueError(f"MODEL.ADAPT.OBJECTIVES: two objectives have one name in {names}")
-        _refuse_two_labellers(objectives)
+        _refuse_two_labellers([o for o in objectives if o.labels_target])
         wants_teacher = teacher or evaluate == "teacher"
         if evaluate not in ("student", "teacher"):
             raise ValueError(f"MODEL.TEACHER.EVAL is '{evaluate}'; write student or teacher")
@@ -233,6 +233,8 @@ class AdaptiveModel(nn.Module):
     def _target_pass(self, step: AdaptationStep, active: Sequence[Objective]) -> DomainPass:
         labels = [(objective, objective.label_target(step)) for objective in active]
         labelled = [(objective, inputs) for objective, inputs in labels if inputs]
+        # Again, for those that do not declare it.
+        _refuse_two_labellers([objective for objective, _ in labelled])
         if labelled:
             labeller, inputs = labelled[0][0], list(labelled[0][1])
             with self._taps.record(picture_sizes(inputs)) as features:
@@ -244,8 +246,8 @@ class AdaptiveModel(nn.Module):
         return DomainPass(inputs, self._taps.collect(run, picture_sizes(inputs)))
 
 
-def _refuse_two_labellers(objectives: Sequence[Objective]) -> None:
-    names = [type(objective).__name__ for objective in objectives if objective.labels_target]
+def _refuse_two_labellers(labellers: Sequence[Objective]) -> None:
+    names = [type(objective).__name__ for objective in labellers]
     if len(names) > 1:
         raise ValueError(
             f"MODEL.ADAPT.OBJECTIVES: {names} all label the target, but the student sees each "
