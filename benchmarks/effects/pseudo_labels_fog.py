@@ -2,7 +2,8 @@
 
     python -m benchmarks.effects.pseudo_labels_fog fog --seeds 1 2 3
 
-Runs, burn-in and evaluation are those of `benchmarks.effects.strong_weak`. Every arm has the same
+Runs, burn-in and evaluation are those of `benchmarks.effects.strong_weak`, with twice the steps: a
+teacher needs some before it finds more than what its student had seen. Every arm has the same
 strong view of its labelled pictures and the same mean teacher, which is what is evaluated: the arms
 differ by what they learn from target pictures only. Two numbers say how much of the gap between
 source only and oracle an arm closes: of the mean over seeds, and by seed.
@@ -43,6 +44,7 @@ ARMS: dict[str, Sequence[Any]] = {
     "oracle": [*strong_weak.ARMS["oracle"], *_TEACHER],
 }
 METRIC = "target AP50"
+STEPS = ["SOLVER.MAX_ITER", 600, "SOLVER.STEPS", "(480,)", "SOLVER.WARMUP_ITERS", 20]
 
 
 def gap_closed(runs: Sequence[studies.Run], arm: str) -> dict[str, str]:
@@ -76,6 +78,7 @@ def main() -> None:
     parser = studies.study_parser(__doc__, "pseudo_labels", strong_weak.STUDIES, ARMS)
     args = studies.parse_study(parser)
     strong_weak.ARMS.update(ARMS)
+    strong_weak.STUDIES[args.study]["adapt"] = STEPS
     jobs = [(args.study, seed, args) for seed in args.seeds]
     studies.run_all(strong_weak.burn_in, jobs, args.jobs)
     every = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Callable
@@ -50,6 +51,12 @@ class SeededMapDataset(torchdata.Dataset):
 
     def __len__(self) -> int:
         return len(self._dataset)
+
+    def file_names(self, limit: int) -> set[str]:
+        """Return the files of at most so many records, evenly spaced: large sets are not read."""
+        step = max(1, -(-len(self) // limit))
+        records = (self._dataset[i] for i in range(0, len(self), step))
+        return {os.path.abspath(r["file_name"]) for r in records if "file_name" in r}
 
     def __getitem__(self, item: Item) -> dict[str, Any]:
         position, index = item

@@ -6,6 +6,7 @@ the same with and without a target, and either stream is a function of seed and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -22,7 +23,13 @@ from .seeding import Stream, derive_seed
 from .sequences import SEQUENCE_FIELDS, NeighbourMapper, keep_sequences
 from .target_mapper import TargetMapper, picture_only
 from .validate import adapts, check_registered, require_target
+from .view_geometry import GeometryMapper
 from .views import View, ViewMapper, build_views
+
+logger = logging.getLogger(__name__)
+
+#: Pictures with labels that are looked for among those without.
+COMPARED = 2000
 
 
 class TwoStreamLoader:
@@ -93,6 +100,8 @@ def _target_from_config(cfg: CfgNode, mapper: Mapper | None = None) -> dict[str,
     if cfg.INPUT.DISPARITY.ENABLED:
         mapper = DisparityMapper(mapper, cfg.INPUT.DISPARITY.ROOT)
         keep = (*keep, *DISPARITY_FIELDS)
+    if cfg.MODEL.PSEUDO_LABEL.STORE.ENABLED:
+        mapper = GeometryMapper(mapper, "MODEL.PSEUDO_LABEL.STORE")
     dataset = get_target_dicts(cfg.DATASETS.TARGET, keep)
     if sequences and isinstance(dataset, list):
         dataset = keep_sequences(dataset, ", ".join(cfg.DATASETS.TARGET), "DATASETS.TARGET")
@@ -168,7 +177,24 @@ def _from_config(cfg: CfgNode) -> dict[str, Any]:
         cfg.DATASETS.TRAIN = cfg.DATASETS.TARGET
         cfg.DATASETS.LABELLED.COUNT, cfg.DATASETS.LABELLED.FILE = 0, ""
         return {"source": build_train_loader(cfg), "target": None}
-    return {"source": build_train_loader(cfg), "target": build_target_loader(cfg)}
+    source, target = build_train_loader(cfg), build_target_loader(cfg)
+    if not set(cfg.DATASETS.TRAIN) & set(cfg.DATASETS.TARGET):  # which is said elsewhere
+        _say_overlap(source, target)
+    return {"source": source, "target": target}
+
+
+def _say_overlap(source: TrainLoader, target: TrainLoader) -> None:
+    """Warn if pictures with labels are, under another data set's name, those without."""
+    mine = source.dataset.file_names(COMPARED)
+    shared = sorted(mine & target.dataset.file_names(len(target.dataset)))
+    if shared:
+        logger.warning(
+            "%d of %d pictures of DATASETS.TRAIN that were compared are also in DATASETS.TARGET, "
+            "for example %s: they are seen with and without their labels",
+            len(shared),
+            len(mine),
+            shared[0],
+        )
 
 
 @configurable(from_config=_from_config)

@@ -1,5 +1,6 @@
 """Training: the trainer, its hooks, and the start of a run."""
 
+from .dense_label_hook import DenseLabelHook
 from .depth_student import StudentUncertainty
 from .domain_features import pool_features
 from .grid_features import pool_grid_features
@@ -16,6 +17,7 @@ from .wandb_writer import WandbWriter
 __all__ = [
     "BestCheckpointer",
     "CPUAMPTrainer",
+    "DenseLabelHook",
     "PredictionPictures",
     "SecondOpinion",
     "SCNRelabelHook",

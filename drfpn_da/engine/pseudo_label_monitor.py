@@ -11,7 +11,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
 from detectron2.engine import HookBase
-from detectron2.evaluation import inference_on_dataset
+from detectron2.evaluation import inference_context, inference_on_dataset
 from detectron2.utils import comm
 from torch import Tensor
 
@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 class PseudoLabelMonitor(HookBase):
     """Compares the teacher's labels with true ones as scalars ``pseudo_label_quality/*``.
 
-    The first round is before the first step of self-training; stickiness refers to it. Each round
+    The first round is before the first step of self-training; stickiness refers to it. Labels from
+    files are measured as their labeller would write them now. Each round
     writes a reliability diagram into the run's folder. Training is not changed by a bit.
 
     Args:
@@ -71,7 +72,8 @@ class PseudoLabelMonitor(HookBase):
         model = unwrap(self.trainer.model)
         objectives = list(model.objectives.values()) if isinstance(model, AdaptiveModel) else []
         found = [o for o in objectives if isinstance(o, (PseudoLabel, DensePseudoLabel))]
-        if not found or model.teacher is None:
+        stored = bool(found) and getattr(found[0], "stored", False)
+        if not found or (model.teacher is None and not stored):
             raise ValueError(
                 "MODEL.PSEUDO_LABEL.MONITOR measures labels of a teacher, but no objective makes "
                 "any: write DATASET '', or add PseudoLabel or DensePseudoLabel to "
@@ -79,6 +81,7 @@ class PseudoLabelMonitor(HookBase):
             )
         self._model: Any = model
         self._objective = found[0]
+        self._labeller = "student" if model.teacher is None else "teacher"
 
     def before_step(self) -> None:
         """Measure the first labels."""
@@ -110,8 +113,9 @@ class PseudoLabelMonitor(HookBase):
             evaluator = PseudoLabelQualityEvaluator(
                 self._dataset, statistics.thresholds().tolist(), first=self._first
             )
-        predict = partial(self._model.predict, by="teacher")
-        results = inference_on_dataset(predict, self._loader, evaluator)
+        predict = partial(self._model.predict, by=self._labeller)
+        with inference_context(self._model):
+            results = inference_on_dataset(predict, self._loader, evaluator)
         for part in comm.all_gather(self._first):
             self._first.update(part)
         if not comm.is_main_process():

@@ -25,6 +25,7 @@ from ..data.seeding import Stream, derive_seed, seed_everything
 from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
+from .dense_label_hook import build_dense_label_hooks
 from .hooks import PeriodicWriter, PredictionPictures, StepSeed
 from .mix_pictures import build_mix_pictures
 from .model_selection import (
@@ -164,6 +165,7 @@ class Trainer(DefaultTrainer):
         relabelling = build_relabel_hooks(cfg, self.model)
         ret = [
             # Their loaders draw random numbers: before the step is seeded.
+            *build_dense_label_hooks(cfg),
             *build_pseudo_label_monitors(cfg),
             StepSeed(cfg.SEED),
             *relabelling,

@@ -7,6 +7,7 @@ from .annotations import (
     file_sha256,
     index_annotations,
 )
+from .dense_store import DenseLabelStore
 from .journal import Entry, Journal, read_journal, recover_journal, write_journal
 from .policy import Decision, RelabelPolicy
 from .selection import (
@@ -28,6 +29,7 @@ __all__ = [
     "AnnotationIndex",
     "DatasetIdentity",
     "Decision",
+    "DenseLabelStore",
     "Entry",
     "Journal",
     "RelabelPolicy",

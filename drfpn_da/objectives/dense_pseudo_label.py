@@ -15,6 +15,8 @@ from torch.nn.functional import one_hot
 
 from ..functional import picture_masks, pixel_cross_entropy, stack_padded
 from ..functional.generators import step_generator
+from ..functional.replay import VIEW_TO_PICTURE, replay_map
+from ..labels import DenseLabelStore
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
@@ -47,8 +49,9 @@ class DensePseudoLabel(Objective):
 
     The method of arXiv 1908.02983 for pixels: soft labels, mixup of pictures and labels, and two
     regularisers of the same pass. The labels are those of the moment with a moving average as
-    teacher, or of the last epoch's end with a snapshot (``MODEL.TEACHER.PERIOD``). With
-    ``regularise_only`` another objective labels the target, and the regularisers act on its pass.
+    teacher, or of the last epoch's end with a snapshot (``MODEL.TEACHER.PERIOD``) or with files
+    (``stored``). With ``regularise_only`` another objective labels the target, and the regularisers
+    act on its pass.
 
     Losses: ``loss_sem_seg`` (mean over the pixels of the pictures, those below the threshold count
     as 0), ``loss_prior``, ``loss_entropy``. Scalars: ``labelled_share`` of pixels, ``confidence``,
@@ -69,6 +72,10 @@ class DensePseudoLabel(Objective):
         entropy_weight: of R_H.
         min_labelled_share: of the pictures of a process, in [0, 1).
         regularise_only: label nothing.
+        stored: labels come from :attr:`store`, which a ``DenseLabelHook`` fills.
+
+    Attributes:
+        store: labels of whole pictures, with ``stored``.
 
     Raises:
         ValueError: a value out of range; names the key.
@@ -94,6 +101,7 @@ class DensePseudoLabel(Objective):
         entropy_weight: float = 0.0,
         min_labelled_share: float = 0.0,
         regularise_only: bool = False,
+        stored: bool = False,
     ) -> None:
         super().__init__()
         check_dense_values(
@@ -109,13 +117,16 @@ class DensePseudoLabel(Objective):
                 "ENTROPY_WEIGHT": entropy_weight,
                 "MIN_LABELLED_SHARE": min_labelled_share,
                 "REGULARISE_ONLY": regularise_only,
+                "STORE.ENABLED": stored,
             }
         )
         self.weight, self.start_iter, self.ramp_iters = weight, start_iter, ramp_iters
         self.soft, self.mixup_alpha = soft, mixup_alpha
         self.prior_weight, self.entropy_weight = prior_weight, entropy_weight
         self.min_labelled_share = min_labelled_share
-        self.labels_target = self.needs_teacher = not regularise_only
+        self.labels_target, self.stored = not regularise_only, stored
+        self.needs_teacher = self.labels_target and not stored
+        self.store: Optional[DenseLabelStore] = None
         self._statistics_arguments = {
             "threshold": threshold,
             "floor": adaptive_floor,
@@ -145,6 +156,7 @@ class DensePseudoLabel(Objective):
             **common_arguments(cfg),
             "mixup_alpha": node.MIXUP_ALPHA,
             "regularise_only": node.REGULARISE_ONLY,
+            "stored": node.STORE.ENABLED,
         }
 
     def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:
@@ -180,9 +192,9 @@ class DensePseudoLabel(Objective):
         check_share(len(step.source.inputs), len(step.target_inputs), self.min_labelled_share)
         if not self.labels_target:
             return None
-        assert step.teacher is not None
+        labeller = step.teacher.detector if step.teacher else step.detector
         self.last = self.label(
-            step.target_inputs, step.teacher.detector, step_generator(step.iteration, self.name)
+            step.target_inputs, labeller, step_generator(step.iteration, self.name)
         )
         sizes = picture_sizes(step.target_inputs)
         return [
@@ -239,19 +251,25 @@ class DensePseudoLabel(Objective):
     def label(
         self, inputs: Sequence[dict[str, Any]], teacher: nn.Module, generator: torch.Generator
     ) -> DenseLabels:
-        """Label pictures with the teacher; mix strong views and labels if asked for.
+        """Label pictures; mix strong views and labels if asked for.
 
         Args:
             inputs: data set dicts with "views".
-            teacher: segmentor in evaluation mode.
+            teacher: segmentor in evaluation mode; with :attr:`store` only its device is used.
             generator: of the mixup, on the CPU.
+
+        Raises:
+            RuntimeError: nobody has filled the store.
         """
         views = [views_of(x) for x in inputs]
-        images = preprocess(teacher, [{"image": weak} for weak, _ in views])
-        device = images.tensor.device
+        device = teacher.pixel_mean.device
         inside = picture_masks(picture_sizes([{"image": weak} for weak, _ in views]), device)
         height, width = inside.shape[-2:]
-        probabilities = semantic_logits(teacher, images)[..., :height, :width].softmax(dim=1)
+        if self.stored:
+            probabilities = stack_padded(self._stored(inputs, device), (height, width))
+        else:
+            images = preprocess(teacher, [{"image": weak} for weak, _ in views])
+            probabilities = semantic_logits(teacher, images)[..., :height, :width].softmax(dim=1)
         confidence, labels = probabilities.max(dim=1)
         self.statistics.add_scores(confidence[inside], labels[inside])
         thresholds = self.statistics.thresholds()
@@ -267,6 +285,18 @@ class DensePseudoLabel(Objective):
         if not self.mixup_alpha:
             return DenseLabels(strong, probabilities, sure.float(), inside)
         return self._mixed(DenseLabels(strong, probabilities, sure.float(), inside), generator)
+
+    def _stored(self, inputs: Sequence[dict[str, Any]], device: torch.device) -> list[Tensor]:
+        """Return the stored labels of pictures, (C, h, w) each, as their views show them."""
+        if self.store is None:
+            raise RuntimeError(
+                "MODEL.PSEUDO_LABEL.STORE.ENABLED is True, but no hook labels the target: train "
+                "with drfpn_da.engine.Trainer, or register DenseLabelHook.from_config(cfg)"
+            )
+        return [
+            replay_map(self.store.read(x["file_name"]).to(device), x[VIEW_TO_PICTURE], size)
+            for x, size in zip(inputs, picture_sizes(inputs))
+        ]
 
     def _mixed(self, labels: DenseLabels, generator: torch.Generator) -> DenseLabels:
         """Mix pictures and labels pixel by pixel.

@@ -50,6 +50,11 @@ def check_dense_values(values: Mapping[str, Any]) -> None:
                 f"{_KEY}.MIXUP_ALPHA is {values['MIXUP_ALPHA']}, but with REGULARISE_ONLY the "
                 "pictures are another objective's; write MIXUP_ALPHA 0"
             )
+        if values["STORE.ENABLED"]:
+            raise ValueError(
+                f"{_KEY}.STORE.ENABLED is True, but with REGULARISE_ONLY the labels are another "
+                "objective's; write STORE.ENABLED False"
+            )
 
 
 def check_common(values: Mapping[str, Any]) -> None:

@@ -251,6 +251,20 @@ def test_oracle_is_the_labelled_target(cfg, folders):
             assert len(sample["instances"]) > 0
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_pictures_in_both_under_two_names_are_said_aloud(cfg, folders, caplog, shared):
+    name = f"two_overlap_{shared}"
+    # The labelled pictures' own folder, written another way.
+    folder = folders / "target" / ".." / ("source" if shared else "target") / "images"
+    DatasetCatalog.register(name, lambda: load_image_folder(str(folder)))
+    cfg.DATASETS.TARGET = (name,)
+    build_adaptation_loader(cfg)
+    said = [r.message for r in caplog.records if "also in DATASETS.TARGET" in r.message]
+    DatasetCatalog.remove(name)
+    assert len(said) == shared
+    assert all(message.startswith("8 of 8 pictures") for message in said)
+
+
 @pytest.mark.parametrize("baseline", ["", "oracle"])
 def test_no_target_is_refused(cfg, baseline):
     cfg.DATASETS.TARGET = ()

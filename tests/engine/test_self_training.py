@@ -1,16 +1,24 @@
 """Training with a teacher that labels the target: exact resume of each objective."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, DatasetMapper
+from detectron2.engine import HookBase
+from detectron2.evaluation import inference_context
 from PIL import Image
 
 from drfpn_da.engine import Trainer
+from drfpn_da.modeling.meta_arch.adaptive import preprocess
+from drfpn_da.modeling.sem_seg_logits import semantic_logits
 from drfpn_da.visualization.layout import GAP, TITLE_SIZE
 from tests.tiny_coco import register_tiny, register_tiny_domains, tiny_cfg
 from tests.training import assert_resumes_exactly
+
+NAME = "dense_pseudo_label"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +71,15 @@ def dense_pseudo_label(output, folder):
     return cfg
 
 
-@pytest.mark.parametrize("method", [depth_mix, pseudo_label, dense_pseudo_label])
+def stored_labels(output, folder):
+    cfg = dense_pseudo_label(output, folder)
+    cfg.INPUT.CROP.ENABLED = True
+    node = cfg.MODEL.PSEUDO_LABEL.STORE
+    node.ENABLED, node.PERIOD, node.STRIDE = True, 2, 2
+    return cfg
+
+
+@pytest.mark.parametrize("method", [depth_mix, pseudo_label, dense_pseudo_label, stored_labels])
 def test_resume_is_bit_exact(folder, tmp_path, method):
     def build(name, workers):
         cfg = method(tmp_path / name, folder)
@@ -88,7 +104,7 @@ def trained(cfg):
     return trainer
 
 
-@pytest.mark.parametrize("method", [pseudo_label, dense_pseudo_label])
+@pytest.mark.parametrize("method", [pseudo_label, dense_pseudo_label, stored_labels])
 def test_labels_are_measured_without_being_learnt(folder, tmp_path, method):
     plain = trained(method(tmp_path / "plain", folder))
     cfg = method(tmp_path / "watched", folder)
@@ -103,6 +119,62 @@ def test_labels_are_measured_without_being_learnt(folder, tmp_path, method):
     hook = next(h for h in watched._hooks if type(h).__name__ == "PseudoLabelMonitor")
     assert hook.state_dict()["first"]
     assert json.loads((tmp_path / "watched" / "metrics.json").read_text().splitlines()[-1])
+
+
+def test_stored_labels_are_what_the_student_says_of_the_whole_picture(folder, tmp_path):
+    cfg = stored_labels(tmp_path / "out", folder)
+
+    class Note(HookBase):
+        def before_step(self):
+            if self.trainer.iter != 1:  # amid the period
+                return
+            model, store = self.trainer.model, self.trainer.model.objectives[NAME].store
+            assert store.current == 0 and model.teacher is None
+            record = DatasetCatalog.get("selftrain_target")[2]
+            seen.append((store.read(record["file_name"]), record))
+
+        def before_train(self):
+            model = self.trainer.model
+            with inference_context(model.detector), torch.no_grad():
+                for record in DatasetCatalog.get("selftrain_target"):
+                    inputs = [DatasetMapper(cfg, False)(record)]
+                    images = preprocess(model.detector, inputs)
+                    height, width = inputs[0]["image"].shape[-2:]
+                    logits = semantic_logits(model.detector, images)[0, :, :height, :width]
+                    first[record["file_name"]] = logits.softmax(0)
+
+    seen, first = [], {}
+    cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
+    cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 3, ()
+    trainer = Trainer(cfg)
+    trainer.register_hooks([Note()])
+    trainer.train()
+    ((label, record),) = seen
+    whole = torch.nn.functional.adaptive_avg_pool2d(first[record["file_name"]], label.shape[-2:])
+    torch.testing.assert_close(label, whole, atol=2e-3, rtol=0)
+    assert (tmp_path / "out" / "dense_soft_labels" / "round_0000002").is_dir()
+    # Gone: the run says so, labels anew and goes on.
+    shutil.rmtree(tmp_path / "out" / "dense_soft_labels")
+    cfg.SOLVER.MAX_ITER = 4
+    resumed = Trainer(cfg)
+    resumed.resume_or_load(resume=True)
+    resumed.train()
+    assert (tmp_path / "out" / "dense_soft_labels" / "round_0000003").is_dir()
+
+
+def test_stored_labels_need_who_learns_and_who_writes(folder, tmp_path):
+    cfg = stored_labels(tmp_path / "a", folder)
+    cfg.MODEL.ADAPT.OBJECTIVES = ["DepthMix"]
+    cfg.MODEL.DEPTH_MIX.MASK = "cut"
+    with pytest.raises(ValueError, match="no objective learns from stored labels"):
+        trained(cfg)
+    cfg = stored_labels(tmp_path / "b", folder)
+    cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
+    trainer = Trainer(cfg)
+    trainer._hooks = [h for h in trainer._hooks if type(h).__name__ != "DenseLabelHook"]
+    with pytest.raises(RuntimeError, match=r"DenseLabelHook\.from_config"):
+        trainer.train()
 
 
 def test_a_monitor_needs_a_teacher_and_a_period(folder, tmp_path):

@@ -53,13 +53,32 @@ def _unmixed(cfg: CfgNode, folder: Path) -> None:
     cfg.MODEL.DEPTH_MIX.CONFIDENCE_RULE = "per_pixel"
 
 
+def _stored(cfg: CfgNode, folder: Path) -> None:
+    """Soft labels of all target pictures from files, of which each process writes a share."""
+    _adapt(cfg)
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 4, (3,)
+    cfg.MODEL.META_ARCHITECTURE = "AdaptiveModel"
+    cfg.MODEL.ADAPT.DETECTOR = "SemanticSegmentor"
+    cfg.MODEL.ADAPT.OBJECTIVES = ["DensePseudoLabel"]
+    cfg.INPUT.TARGET_VIEWS = ["weak", "strong"]
+    node = cfg.MODEL.PSEUDO_LABEL
+    node.SOFT, node.THRESHOLD, node.PRIOR.WEIGHT, node.ENTROPY_WEIGHT = True, 0.0, 0.5, 0.1
+    node.STORE.ENABLED, node.STORE.PERIOD = True, 2
+
+
 def _adapt(cfg: CfgNode) -> None:
     cfg.DATASETS.TARGET = ("tiny_two_target",)
     cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
 
 
 #: Kinds of training of :func:`train_segmentor`.
-KINDS = {"two": _plain, "aligned_two": _aligned, "mixed_two": _mixed, "unmixed_two": _unmixed}
+KINDS = {
+    "two": _plain,
+    "aligned_two": _aligned,
+    "mixed_two": _mixed,
+    "unmixed_two": _unmixed,
+    "stored_two": _stored,
+}
 
 
 def train_segmentor(folder: Path, output: str, kind: str) -> Trainer:

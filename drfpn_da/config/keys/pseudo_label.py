@@ -48,6 +48,15 @@ def add_keys(_C: CN) -> None:
     # Segmentors: mixup of strong views and their labels, lambda from Beta(alpha, alpha); 4 in arXiv
     # 1908.02983, 1 in its released code; 0: off.
     _C.MODEL.PSEUDO_LABEL.MIXUP_ALPHA = 0.0
+    # Segmentors: labels from files, of all target pictures at once, by the teacher if there is one,
+    # else by the student, and replaced after each period (an epoch in arXiv 1908.02983); instead of
+    # the teacher's labels of the moment.
+    _C.MODEL.PSEUDO_LABEL.STORE = CN()
+    _C.MODEL.PSEUDO_LABEL.STORE.ENABLED = False
+    # Iterations between two rounds; 0: an epoch of the target pictures.
+    _C.MODEL.PSEUDO_LABEL.STORE.PERIOD = 0
+    # Pixels of the labelled map, which has the size of test pictures, for one of the store.
+    _C.MODEL.PSEUDO_LABEL.STORE.STRIDE = 4
     # Segmentors: label nothing, add prior and entropy to the pass of pictures that another
     # objective, such as DepthMix, labels.
     _C.MODEL.PSEUDO_LABEL.REGULARISE_ONLY = False
