@@ -23,7 +23,9 @@ class MIoUEvaluator(SemSegEvaluator):
 
     ``mIoU`` is the mean over the classes that occur in the ground truth; the others are named in
     the log. ``mIoU_absent_zero`` also counts, as 0, classes that are predicted but absent: the
-    mean of older detectron2. Pixels with ``metadata.ignore_label`` count nowhere.
+    mean of older detectron2. ``mIoU_all_classes`` counts every class, as 0 where it is in neither:
+    the mean that UniMatch (2208.09910) reports. Pixels with ``metadata.ignore_label`` count
+    nowhere.
 
     With OpenCV there are also ``BoundaryIoU-<class>`` and ``mBoundaryIoU``, the mean over the
     classes that occur. detectron2's own figures of that name are left out: it subtracts an eroded
@@ -91,6 +93,7 @@ class MIoUEvaluator(SemSegEvaluator):
         present = in_truth > 0
         results["sem_seg"]["mIoU"] = _mean(iou[present])
         results["sem_seg"]["mIoU_absent_zero"] = _mean(iou[union > 0])
+        results["sem_seg"]["mIoU_all_classes"] = _mean(iou)
         if has_opencv():
             edge, edge_union = iou_of_counts(np.asarray(boundary))
             results["sem_seg"]["mBoundaryIoU"] = _mean(edge[present])

@@ -205,6 +205,26 @@ def test_teacher_and_student_are_both_evaluated(cfg, tmp_path):
     assert swapped["label_free"]["agreement"] == pytest.approx(results["label_free"]["agreement"])
 
 
+def test_student_and_teacher_of_a_segmentor_are_both_evaluated(tmp_path):
+    write_tiny_coco(tmp_path, count=3)
+    register_tiny("both_sem_seg", tmp_path, sem_seg=True)
+    cfg = tiny_cfg(tmp_path / "out", "both_sem_seg", sem_seg=True)
+    cfg.MODEL.META_ARCHITECTURE = "DepthMixSegmentor"
+    cfg.TEST.EVAL_BOTH = True
+    model = build_model(cfg).train()
+    results = Trainer.test(cfg, model)
+    assert list(results) == ["sem_seg", "sem_seg_teacher"]
+    np.testing.assert_equal(results["sem_seg"], results["sem_seg_teacher"])
+    with torch.no_grad():  # the student now sees the first class everywhere, the teacher does not
+        predictor = model.detector.sem_seg_head.predictor
+        predictor.weight.zero_()
+        predictor.bias.zero_()[0] = 1.0
+    results = Trainer.test(cfg, model)
+    assert results["sem_seg"]["mIoU"] != results["sem_seg_teacher"]["mIoU"]
+    # Of three classes that occur one is wholly right.
+    assert results["sem_seg"]["mACC"] == pytest.approx(100 / 3)
+
+
 def test_mirroring_there_and_back():
     outputs = [
         {
