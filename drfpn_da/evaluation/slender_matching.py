@@ -8,6 +8,7 @@ one. The rule is COCO's to the letter, ties and crowds included; the tests compa
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -67,16 +68,14 @@ def _take(values: Any, index: np.ndarray) -> Any:
 
 @dataclass
 class Matches:
-    """Who took whom, for C detections that overlap something, T thresholds and A subsets."""
+    """What C detections that overlap something took, for T thresholds and A subsets."""
 
     #: (C,) which detections, ascending.
     detections: np.ndarray
-    #: (C, T, A) the annotation that each took, or -1.
-    annotation: np.ndarray
-    #: (C, T, A) whether that annotation counts (it is not ignored).
-    counted: np.ndarray
-    #: (G, T, A) whether each annotation was taken.
-    taken: np.ndarray
+    #: (C, T, A) whether each took an annotation.
+    hit: np.ndarray
+    #: (C, T, A) whether it took one that counts (that is not ignored).
+    right: np.ndarray
 
 
 @dataclass
@@ -116,7 +115,7 @@ def find_overlaps(
     truth, found = truth.take(truth_order), found.take(found_order)
     truth_key = truth.category * images + truth.image
     found_key = found.category * images + found.image
-    rank = np.arange(len(found)) - np.searchsorted(found_key, found_key)
+    rank = places(found_key)
     if (kept := rank < limit).sum() < len(found):
         kept = np.flatnonzero(kept)
         found, found_order = found.take(kept), found_order[kept]
@@ -204,44 +203,64 @@ def match(overlaps: Overlaps, ignored: np.ndarray, thresholds: np.ndarray) -> Ma
         overlaps: result of :func:`find_overlaps`.
         ignored: (A, G) for A subsets and the G annotations of ``overlaps.truth``: True for those
             outside the subset, and for crowds.
-        thresholds: (T,) overlaps from which on a match counts.
+        thresholds: (T,) overlaps from which on a match counts, ascending.
     """
-    shape = (len(thresholds), len(ignored))
-    detections, local = np.unique(overlaps.detection, return_inverse=True)
-    met = overlaps.iou[:, None, None] >= np.minimum(thresholds, ALMOST_ONE)[:, None]
-    counts = ~ignored.T[:, None, :]
-    used_up = ~overlaps.truth.crowd[:, None, None]
-    taken = np.zeros((len(overlaps.truth), *shape), dtype=bool)
-    match = np.full((len(detections), *shape), -1, dtype=np.int32)
-    counted = np.zeros((len(detections), *shape), dtype=bool)
-    for turn in _turns(overlaps, detections, local):
+    steps, subsets = len(thresholds), len(ignored)
+    detections, mine = np.unique(overlaps.detection, return_inverse=True)
+    # A row of bits, one for each threshold and subset: 64 cases are decided by one operation.
+    reached = np.searchsorted(np.minimum(thresholds, ALMOST_ONE), overlaps.iou, side="right")
+    met = pack(np.tri(steps + 1, steps, -1, dtype=bool).repeat(subsets, axis=1))[reached]
+    counts = pack(np.tile(~ignored.T, steps))
+    crowd = overlaps.truth.crowd[:, None] * ~np.uint64(0)
+    taken = np.zeros_like(counts)
+    right = np.zeros((len(detections), counts.shape[1]), dtype=np.uint64)
+    hit = np.zeros_like(right)
+    for turn in _turns(overlaps, detections, mine):
         for pairs in turn:
-            mine, theirs = local[pairs], overlaps.annotation[pairs]
-            free = met[pairs] & ~(taken[theirs] & used_up[theirs])
-            good = free & counts[theirs]
-            # A later pair overlaps more; yet one that counts gives way only to another such.
-            better = good | (free & ~counted[mine])
-            match[mine] = np.where(better, theirs[:, None, None], match[mine])
-            counted[mine] |= good
-        rows = np.unique(np.concatenate([local[pairs] for pairs in turn]))
-        row, step, subset = np.nonzero(match[rows] >= 0)
-        taken[match[rows[row], step, subset], step, subset] = True
-    return Matches(detections, match, counted, taken)
+            at, theirs = mine[pairs], overlaps.annotation[pairs]
+            took = met[pairs] & counts[theirs] & ~taken[theirs] & ~right[at]
+            taken[theirs] |= took
+            right[at] |= took
+        for pairs in turn:
+            at, theirs = mine[pairs], overlaps.annotation[pairs]
+            free = ~counts[theirs] & (~taken[theirs] | crowd[theirs])
+            took = met[pairs] & free & ~(hit[at] | right[at])
+            taken[theirs] |= took
+            hit[at] |= took
+    shape = (len(detections), steps, subsets)
+    return Matches(detections, unpack(hit | right, shape), unpack(right, shape))
+
+
+def places(keys: np.ndarray) -> np.ndarray:
+    """Place of each of (N,) sorted keys among its equals, from 0."""
+    return np.arange(len(keys)) - np.searchsorted(keys, keys)
+
+
+def pack(flags: np.ndarray) -> np.ndarray:
+    """(N, F) flags as (N, W) words of 64 bits."""
+    padding = np.zeros((len(flags), -flags.shape[1] % 64), dtype=bool)
+    return np.packbits(np.hstack([flags, padding]), axis=1).view(np.uint64)
+
+
+def unpack(words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Flags of ``shape`` from the words of each row."""
+    size = math.prod(shape[1:])
+    return np.unpackbits(words.view(np.uint8), axis=1, count=size).view(bool).reshape(shape)
 
 
 def _turns(
-    overlaps: Overlaps, detections: np.ndarray, local: np.ndarray
+    overlaps: Overlaps, detections: np.ndarray, mine: np.ndarray
 ) -> Iterator[list[np.ndarray]]:
     """The pairs in COCO's order: the n-th detections of all images and classes at a time.
 
-    Each turn is a list: first every detection's pair of least overlap, then of the next. Among
-    equal overlaps the later annotation wins, so it comes last.
+    Each turn is a list: first every detection's pair of greatest overlap, then of the next. Among
+    equal overlaps the later annotation comes first.
     """
     group = overlaps.found.category[detections] * np.int64(2**32) + overlaps.found.image[detections]
-    turn = (np.arange(len(detections)) - np.searchsorted(group, group))[local]
-    by_overlap = np.lexsort((overlaps.annotation, overlaps.iou, local))
-    step = np.empty(len(local), dtype=np.int64)
-    step[by_overlap] = np.arange(len(local)) - np.searchsorted(local, local)
+    turn = places(group)[mine]
+    by_overlap = np.lexsort((-overlaps.annotation, -overlaps.iou, mine))
+    step = np.empty(len(mine), dtype=np.int64)
+    step[by_overlap] = places(mine)
     order = np.lexsort((step, turn))
     key = turn[order] * (step.max(initial=0) + 1) + step[order]
     pieces = np.split(order, np.flatnonzero(np.diff(key)) + 1) if len(order) else []
