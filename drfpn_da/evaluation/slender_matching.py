@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import pycocotools.mask as mask_util
 
 # A threshold of 1 is met by an overlap that rounding leaves just below it, as in pycocotools.
 ALMOST_ONE = 1 - 1e-10
-# Number of overlaps computed at a time.
-CHUNK = 2_000_000
 
 S = TypeVar("S", bound="Shapes")
 
@@ -32,17 +29,13 @@ class Shapes:
     image: np.ndarray
     #: Index of the class.
     category: np.ndarray
-    #: (N, 4) x, y, width, height.
-    boxes: np.ndarray
-    #: Run-length encoded masks, or None to compare boxes.
-    masks: list[dict[str, Any]] | None
 
     def __len__(self) -> int:
         return len(self.image)
 
     def take(self: S, index: np.ndarray) -> S:
         """Return the shapes at ``index``, in that order."""
-        return type(self)(**{name: _take(values, index) for name, values in vars(self).items()})
+        return type(self)(**{name: values[index] for name, values in vars(self).items()})
 
 
 @dataclass
@@ -58,12 +51,6 @@ class Detections(Shapes):
     """What a model found."""
 
     scores: np.ndarray
-
-
-def _take(values: Any, index: np.ndarray) -> Any:
-    if isinstance(values, list):
-        return [values[i] for i in index.tolist()]
-    return None if values is None else values[index]
 
 
 @dataclass
@@ -99,13 +86,19 @@ class Overlaps:
 
 
 def find_overlaps(
-    truth: Annotations, found: Detections, least: float, limit: int = 100
+    truth: Annotations,
+    found: Detections,
+    known: Mapping[tuple[int, int], np.ndarray],
+    least: float,
+    limit: int = 100,
 ) -> Overlaps:
-    """Sort annotations and detections, and compute the overlaps of at least ``least``.
+    """Sort annotations and detections, and pair those that overlap by at least ``least``.
 
     Args:
         truth: annotations.
         found: detections; of each image and class the ``limit`` best take part.
+        known: (D, G) overlaps of those detections, best first, with the annotations of each
+            (image, class), as ``COCOeval.ious`` has them under ids.
         least: the smallest overlap that matters.
         limit: detections per image and class.
     """
@@ -113,84 +106,23 @@ def find_overlaps(
     truth_order = np.argsort(truth.category * images + truth.image, kind="stable")
     found_order = np.lexsort((-found.scores, found.category * images + found.image))
     truth, found = truth.take(truth_order), found.take(found_order)
-    truth_key = truth.category * images + truth.image
     found_key = found.category * images + found.image
     rank = places(found_key)
     if (kept := rank < limit).sum() < len(found):
-        kept = np.flatnonzero(kept)
         found, found_order = found.take(kept), found_order[kept]
         found_key, rank = found_key[kept], rank[kept]
+    # Every detection with all annotations of its image and class.
+    truth_key = truth.category * images + truth.image
     first = np.searchsorted(truth_key, found_key)
     count = np.searchsorted(truth_key, found_key, side="right") - first
-    parts = []
-    ends = np.cumsum(count)
-    begin = 0
-    while begin < len(found):
-        done = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, done + CHUNK, side="right")))
-        parts.append(_overlaps_of(truth, found, first, count, begin, end, min(least, ALMOST_ONE)))
-        begin = end
-    empty = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
-    pairs = [np.concatenate(columns) for columns in zip(empty, *parts)]
+    detection = np.repeat(np.arange(len(found)), count)
+    annotation = np.arange(len(detection)) + np.repeat(first - (np.cumsum(count) - count), count)
+    heads = np.flatnonzero((rank == 0) & (count > 0))
+    groups = zip(found.image[heads].tolist(), found.category[heads].tolist())
+    iou = np.concatenate([np.empty(0), *(np.ravel(known[group]) for group in groups)])
+    enough = np.flatnonzero(iou >= min(least, ALMOST_ONE))
+    pairs = detection[enough], annotation[enough], iou[enough]
     return Overlaps(truth, found, truth_order, found_order, rank, *pairs)
-
-
-def _overlaps_of(
-    truth: Annotations,
-    found: Detections,
-    first: np.ndarray,
-    count: np.ndarray,
-    begin: int,
-    end: int,
-    least: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    count = count[begin:end]
-    detection = np.repeat(np.arange(begin, end), count)
-    within = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
-    annotation = first[detection] + within
-    if found.masks is None:
-        iou = box_overlaps(found.boxes[detection], truth.boxes[annotation], truth.crowd[annotation])
-    else:
-        iou = _mask_overlaps(truth, found, detection, annotation, first[detection])
-    enough = iou >= least
-    return detection[enough], annotation[enough], iou[enough]
-
-
-def box_overlaps(found: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """Return the overlaps of (N, 4) boxes x, y, w, h with (N, 4) others, in pycocotools' order.
-
-    Of a crowd, the share of the detection that lies in it counts, not the union.
-    """
-    x, y, width, height = found.T
-    true_x, true_y, true_width, true_height = truth.T
-    wide = np.minimum(width + x, true_width + true_x) - np.maximum(x, true_x)
-    high = np.minimum(height + y, true_height + true_y) - np.maximum(y, true_y)
-    common = np.maximum(wide, 0) * np.maximum(high, 0)
-    area = width * height
-    union = np.where(crowd, area, area + true_width * true_height - common)
-    return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
-
-
-def _mask_overlaps(
-    truth: Annotations,
-    found: Detections,
-    detection: np.ndarray,
-    annotation: np.ndarray,
-    first: np.ndarray,
-) -> np.ndarray:
-    """Overlaps of masks, one call of pycocotools for each image and class.
-
-    Pairs of one image and class are all its detections with all its annotations, from ``first`` on.
-    """
-    assert truth.masks is not None and found.masks is not None
-    iou = np.empty(len(detection))
-    heads = np.flatnonzero(np.diff(first, prepend=-1)).tolist()
-    for head, tail in zip(heads, [*heads[1:], len(detection)]):
-        mine = slice(detection[head], detection[tail - 1] + 1)
-        theirs = slice(annotation[head], annotation[tail - 1] + 1)
-        crowd = truth.crowd[theirs].astype(np.uint8).tolist()
-        iou[head:tail] = mask_util.iou(found.masks[mine], truth.masks[theirs], crowd).ravel()
-    return iou
 
 
 def match(overlaps: Overlaps, ignored: np.ndarray, thresholds: np.ndarray) -> Matches:

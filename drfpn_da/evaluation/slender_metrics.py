@@ -50,21 +50,18 @@ def precision_recall(
     precision = np.full((steps, len(RECALLS), classes, subsets), np.nan)
     recall = np.full((steps, classes, subsets, len(limits)), np.nan)
 
-    category = overlaps.found.category
-    order = np.lexsort((-overlaps.found.scores, category))
-    # Of the detections before each one, those that are no error if unmatched.
-    harmless = np.zeros((subsets, len(order) + 1), dtype=np.int32)
-    np.cumsum(outside[:, order], axis=1, out=harmless[:, 1:])
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    by_class = np.argsort(place[matches.detections])
-    owners = category[matches.detections[by_class]]
+    bounds = np.searchsorted(overlaps.found.category, np.arange(classes + 1))
+    row_of = np.full(len(overlaps.found), -1)
+    row_of[matches.detections] = np.arange(len(matches.detections))
     for k in np.flatnonzero(counts.any(axis=1)).tolist():
-        rows = by_class[np.searchsorted(owners, k) : np.searchsorted(owners, k, side="right")]
-        detections = matches.detections[rows]
-        first = int(np.searchsorted(category, k))
-        at = place[detections]
-        before = (at - first)[:, None] - (harmless[:, at] - harmless[:, first : first + 1]).T
+        first, last = bounds[k : k + 2]
+        order = first + np.argsort(-overlaps.found.scores[first:last], kind="stable")
+        matched = np.flatnonzero(row_of[order] >= 0)
+        detections = order[matched]
+        rows = row_of[detections]
+        # The detections up to each one that would be errors, if none matched.
+        errors = np.cumsum(~outside[:, order], axis=1, dtype=np.int32)
+        before = (errors[:, matched] - ~outside[:, detections]).T
         right = matches.right[rows]
         spared = matches.hit[rows] & ~outside[:, detections].T[:, None]
         some = np.flatnonzero(counts[k])

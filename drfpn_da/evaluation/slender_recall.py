@@ -23,9 +23,11 @@ def best_overlaps(overlaps: Overlaps, counts: np.ndarray, limit: int = 100) -> n
         the ``least`` of the overlaps.
     """
     found = overlaps.found
-    by_image = np.lexsort((-found.scores, found.image))
-    place = np.empty(len(found), dtype=np.int64)
-    place[by_image] = places(found.image[by_image])
+    # Only images with more detections than that need them sorted.
+    many = np.flatnonzero(np.bincount(found.image)[found.image] > limit)
+    many = many[np.lexsort((-found.scores[many], found.image[many]))]
+    place = np.zeros(len(found), dtype=np.int64)
+    place[many] = places(found.image[many])
     kept = np.flatnonzero(place[overlaps.detection] < limit)
     detection, annotation = overlaps.detection[kept], overlaps.annotation[kept]
     # The n-th pairs of all images and classes at a time.
