@@ -130,21 +130,22 @@ def run(evaluator, data, found, img_ids=None):
     return evaluator.evaluate(img_ids)
 
 
-def arrays(data, found, masks=False):
+def arrays(data, found):
     truth = data["annotations"]
     return (
         Annotations(
             np.array([a["image_id"] for a in truth]),
             np.array([a["category_id"] - 1 for a in truth]),
-            np.array([a["bbox"] for a in truth], dtype=float).reshape(-1, 4),
-            [a["segmentation"] for a in truth] if masks else None,
             np.array([a["iscrowd"] == 1 for a in truth]),
         ),
         Detections(
             np.array([f["image_id"] for f in found]),
             np.array([f["category_id"] - 1 for f in found]),
-            np.array([f["bbox"] for f in found], dtype=float).reshape(-1, 4),
-            [f["segmentation"] for f in found] if masks else None,
             np.array([f["score"] for f in found]),
         ),
     )
+
+
+def overlaps_of(evaluation):
+    """pycocotools' overlaps by image and index of the class."""
+    return {(image, category - 1): iou for (image, category), iou in evaluation.ious.items()}

@@ -54,6 +54,12 @@ class FastCOCOEvaluator(COCOEvaluator):
             return super().evaluate(img_ids)  # type: ignore[no-any-return]
 
     def _eval_predictions(self, predictions: list[dict], *args: Any, **kwargs: Any) -> None:
+        unknown = {p["image_id"] for p in predictions} - set(self._coco_api.getImgIds())
+        if unknown:
+            raise ValueError(
+                f"There are predictions of image {min(unknown)}, which dataset "
+                f"'{self._metadata.name}' does not have: they belong to another dataset."
+            )
         predictions = [
             {**p, "instances": [_Detection(found) for found in p["instances"]]}
             if "instances" in p

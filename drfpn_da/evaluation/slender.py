@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,80 +101,94 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
             measure_masks(prediction)
 
     def _eval_predictions(self, predictions: list[dict], img_ids: Any = None) -> None:
-        slender: dict[str, dict[str, float]] = OrderedDict()
+        self._overlaps: dict[str, dict[tuple[int, int], np.ndarray]] = {}
         if self._do_evaluation:
-            # First: the ordinary evaluation changes annotations and predictions.
-            found = list(itertools.chain.from_iterable(p["instances"] for p in predictions))
-            measured = [p["mask_measures"] for p in predictions if "mask_measures" in p]
-            measures = np.concatenate([np.empty((0, 5)), *measured])
-            tasks = self._tasks or self._tasks_from_predictions(found)
-            for task in sorted(tasks):
-                scores = self._score(found, task, measures, img_ids)
-                log_scores(logger, task, scores)
-                slender[f"{task}_slender"] = scores.results()
+            # First: the ordinary evaluation turns polygons into masks.
+            self._slenderness(list(self._coco_api.anns.values()))
         super()._eval_predictions(predictions, img_ids)
-        self._results.update(slender)
+        for task, overlaps in self._overlaps.items():
+            scores = self._score(predictions, task == "segm", overlaps, img_ids)
+            log_scores(logger, task, scores)
+            self._results[f"{task}_slender"] = scores.results()
+
+    def _derive_coco_results(
+        self, coco_eval: Any, iou_type: str, class_names: Any = None
+    ) -> dict[str, float]:
+        # Whatever the backend, its overlaps are those that the bins need too.
+        self._overlaps[iou_type] = {} if coco_eval is None else coco_eval.ious
+        return super()._derive_coco_results(coco_eval, iou_type, class_names)  # type: ignore[no-any-return]
+
+    def _slenderness(self, annotations: Sequence[dict]) -> np.ndarray:
+        return file_slenderness(PathManager.get_local_path(self._metadata.json_file), annotations)
 
     def _score(
-        self, found: list[dict], task: str, mask_measures: np.ndarray, img_ids: Any
+        self,
+        predictions: list[dict],
+        masks: bool,
+        overlaps: Mapping[tuple[int, int], np.ndarray],
+        img_ids: Any,
     ) -> SlenderScores:
         api = self._coco_api
-        images = sorted(api.getImgIds() if img_ids is None else set(img_ids))
-        categories = sorted(api.getCatIds())
-        image_index = {image: i for i, image in enumerate(images)}
-        category_index = {category: i for i, category in enumerate(categories)}
+        image_ids = sorted(api.getImgIds() if img_ids is None else set(img_ids))
+        images = {image: i for i, image in enumerate(image_ids)}
+        categories = {category: i for i, category in enumerate(sorted(api.getCatIds()))}
         annotations = [
             annotation
-            for annotation in api.loadAnns(api.getAnnIds(imgIds=images))
-            if annotation["category_id"] in category_index
+            for annotation in api.loadAnns(api.getAnnIds(imgIds=image_ids))
+            if annotation["category_id"] in categories
         ]
+        if img_ids is not None:
+            predictions = [p for p in predictions if p["image_id"] in images]
         truth = Annotations(
-            image=np.array([image_index[a["image_id"]] for a in annotations], dtype=np.int64),
-            category=np.array(
-                [category_index[a["category_id"]] for a in annotations], dtype=np.int64
-            ),
-            boxes=_boxes(annotations),
-            masks=[api.annToRLE(a) for a in annotations] if task == "segm" else None,
+            image=_indices(annotations, "image_id", images),
+            category=_indices(annotations, "category_id", categories),
             crowd=np.array([bool(a.get("iscrowd", 0)) for a in annotations], dtype=bool),
         )
-        if img_ids is not None:
-            kept = [i for i, f in enumerate(found) if f["image_id"] in image_index]
-            found = [found[i] for i in kept]
-            mask_measures = mask_measures[kept] if task == "segm" else mask_measures
-        found_shapes = Detections(
-            image=_look_up(
-                image_index, (f["image_id"] for f in found), "image", self._metadata.name
-            ),
-            category=self._categories(found, category_index),
-            boxes=_boxes(found),
-            masks=[f["segmentation"] for f in found] if task == "segm" else None,
-            scores=np.array([f["score"] for f in found], dtype=float),
-        )
-        path = PathManager.get_local_path(self._metadata.json_file)
-        boxes = mask_measures[:, 1:] if task == "segm" else found_shapes.boxes
-        found_slenderness = slenderness_from_sides(torch.from_numpy(boxes[:, 2:])).numpy()
-        if task == "segm":
-            # Masks without a pixel have no rectangle.
-            measured = mask_measures[:, 0]
-            found_slenderness = np.where(np.isnan(measured), found_slenderness, measured)
+        found, *measures = self._detections(predictions, masks, images, categories)
         return score_bins(
             truth,
-            found_shapes,
+            found,
+            {
+                (images[image], categories[category]): values
+                for (image, category), values in overlaps.items()
+                if len(values)
+            },
             bins=self._bins,
             aspect_bins=self._aspect_bins,
-            truth_measures=(file_slenderness(path, annotations), box_aspect(truth.boxes)),
-            found_measures=(found_slenderness, box_aspect(boxes)),
+            truth_measures=(self._slenderness(annotations), box_aspect(_boxes(annotations))),
+            found_measures=measures,
             class_names=[str(api.cats[c].get("name", c)) for c in categories],
             legacy_fp_rule=self._legacy_fp_rule,
             limits=tuple(sorted(self._max_dets_per_image)),
         )
 
-    def _categories(self, found: list[dict], category_index: dict[int, int]) -> np.ndarray:
-        mapping = self._metadata.get("thing_dataset_id_to_contiguous_id")
-        index = category_index
-        if mapping is not None:
-            index = {new: category_index[old] for old, new in mapping.items()}
-        return _look_up(index, (f["category_id"] for f in found), "class", self._metadata.name)
+    def _detections(
+        self,
+        predictions: list[dict],
+        masks: bool,
+        images: dict[int, int],
+        categories: dict[int, int],
+    ) -> tuple[Detections, np.ndarray, np.ndarray]:
+        """The detections by indices of images and classes; slenderness; width over height."""
+        instances = [p["instances"] for p in predictions]
+        found = list(itertools.chain.from_iterable(instances))
+        measured = [p["mask_measures"] for p in predictions if "mask_measures" in p]
+        measures = np.concatenate([np.empty((0, 5)), *measured])
+        boxes = measures[:, 1:] if masks else _boxes(found)
+        slenderness = slenderness_from_sides(torch.from_numpy(boxes[:, 2:])).numpy()
+        if masks:
+            # Masks without a pixel have no rectangle.
+            slenderness = np.where(np.isnan(measures[:, 0]), slenderness, measures[:, 0])
+        new_categories = self._metadata.get("thing_dataset_id_to_contiguous_id")
+        if new_categories is not None:
+            categories = {new: categories[old] for old, new in new_categories.items()}
+        image = _indices(predictions, "image_id", images)
+        shapes = Detections(
+            image=np.repeat(image, [len(items) for items in instances]),
+            category=_indices(found, "category_id", categories),
+            scores=np.fromiter(map(operator.itemgetter("score"), found), float, len(found)),
+        )
+        return shapes, slenderness, box_aspect(boxes)
 
 
 def measure_masks(prediction: dict[str, Any]) -> None:
@@ -198,16 +212,11 @@ def _refuse_keypoints(tasks: Sequence[str]) -> None:
         )
 
 
-def _look_up(index: dict[int, int], keys: Iterable[int], kind: str, dataset: str) -> np.ndarray:
-    try:
-        return np.fromiter(map(index.__getitem__, keys), dtype=np.int64)
-    except KeyError as error:
-        raise ValueError(
-            f"A prediction is of {kind} {error}, which dataset '{dataset}' does not have: the "
-            "model or its inputs belong to another dataset."
-        ) from None
+def _indices(items: Sequence[dict], key: str, index: dict[int, int]) -> np.ndarray:
+    values = map(index.__getitem__, map(operator.itemgetter(key), items))
+    return np.fromiter(values, np.int64, len(items))
 
 
 def _boxes(items: Sequence[dict]) -> np.ndarray:
-    sides = itertools.chain.from_iterable(item["bbox"] for item in items)
-    return np.fromiter(sides, dtype=float).reshape(-1, 4)
+    sides = itertools.chain.from_iterable(map(operator.itemgetter("bbox"), items))
+    return np.fromiter(sides, float, 4 * len(items)).reshape(-1, 4)

@@ -8,17 +8,15 @@ one. The rule is COCO's to the letter, ties and crowds included; the tests compa
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import pycocotools.mask as mask_util
 
 # A threshold of 1 is met by an overlap that rounding leaves just below it, as in pycocotools.
 ALMOST_ONE = 1 - 1e-10
-# Number of overlaps computed at a time.
-CHUNK = 2_000_000
 
 S = TypeVar("S", bound="Shapes")
 
@@ -31,17 +29,13 @@ class Shapes:
     image: np.ndarray
     #: Index of the class.
     category: np.ndarray
-    #: (N, 4) x, y, width, height.
-    boxes: np.ndarray
-    #: Run-length encoded masks, or None to compare boxes.
-    masks: list[dict[str, Any]] | None
 
     def __len__(self) -> int:
         return len(self.image)
 
     def take(self: S, index: np.ndarray) -> S:
         """Return the shapes at ``index``, in that order."""
-        return type(self)(**{name: _take(values, index) for name, values in vars(self).items()})
+        return type(self)(**{name: values[index] for name, values in vars(self).items()})
 
 
 @dataclass
@@ -59,24 +53,16 @@ class Detections(Shapes):
     scores: np.ndarray
 
 
-def _take(values: Any, index: np.ndarray) -> Any:
-    if isinstance(values, list):
-        return [values[i] for i in index.tolist()]
-    return None if values is None else values[index]
-
-
 @dataclass
 class Matches:
-    """Who took whom, for C detections that overlap something, T thresholds and A subsets."""
+    """What C detections that overlap something took, for T thresholds and A subsets."""
 
     #: (C,) which detections, ascending.
     detections: np.ndarray
-    #: (C, T, A) the annotation that each took, or -1.
-    annotation: np.ndarray
-    #: (C, T, A) whether that annotation counts (it is not ignored).
-    counted: np.ndarray
-    #: (G, T, A) whether each annotation was taken.
-    taken: np.ndarray
+    #: (C, T, A) whether each took an annotation.
+    hit: np.ndarray
+    #: (C, T, A) whether it took one that counts (that is not ignored).
+    right: np.ndarray
 
 
 @dataclass
@@ -100,13 +86,19 @@ class Overlaps:
 
 
 def find_overlaps(
-    truth: Annotations, found: Detections, least: float, limit: int = 100
+    truth: Annotations,
+    found: Detections,
+    known: Mapping[tuple[int, int], np.ndarray],
+    least: float,
+    limit: int = 100,
 ) -> Overlaps:
-    """Sort annotations and detections, and compute the overlaps of at least ``least``.
+    """Sort annotations and detections, and pair those that overlap by at least ``least``.
 
     Args:
         truth: annotations.
         found: detections; of each image and class the ``limit`` best take part.
+        known: (D, G) overlaps of those detections, best first, with the annotations of each
+            (image, class), as ``COCOeval.ious`` has them under ids.
         least: the smallest overlap that matters.
         limit: detections per image and class.
     """
@@ -114,84 +106,23 @@ def find_overlaps(
     truth_order = np.argsort(truth.category * images + truth.image, kind="stable")
     found_order = np.lexsort((-found.scores, found.category * images + found.image))
     truth, found = truth.take(truth_order), found.take(found_order)
-    truth_key = truth.category * images + truth.image
     found_key = found.category * images + found.image
-    rank = np.arange(len(found)) - np.searchsorted(found_key, found_key)
+    rank = places(found_key)
     if (kept := rank < limit).sum() < len(found):
-        kept = np.flatnonzero(kept)
         found, found_order = found.take(kept), found_order[kept]
         found_key, rank = found_key[kept], rank[kept]
+    # Every detection with all annotations of its image and class.
+    truth_key = truth.category * images + truth.image
     first = np.searchsorted(truth_key, found_key)
     count = np.searchsorted(truth_key, found_key, side="right") - first
-    parts = []
-    ends = np.cumsum(count)
-    begin = 0
-    while begin < len(found):
-        done = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, done + CHUNK, side="right")))
-        parts.append(_overlaps_of(truth, found, first, count, begin, end, min(least, ALMOST_ONE)))
-        begin = end
-    empty = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
-    pairs = [np.concatenate(columns) for columns in zip(empty, *parts)]
+    detection = np.repeat(np.arange(len(found)), count)
+    annotation = np.arange(len(detection)) + np.repeat(first - (np.cumsum(count) - count), count)
+    heads = np.flatnonzero((rank == 0) & (count > 0))
+    groups = zip(found.image[heads].tolist(), found.category[heads].tolist())
+    iou = np.concatenate([np.empty(0), *(np.ravel(known[group]) for group in groups)])
+    enough = np.flatnonzero(iou >= min(least, ALMOST_ONE))
+    pairs = detection[enough], annotation[enough], iou[enough]
     return Overlaps(truth, found, truth_order, found_order, rank, *pairs)
-
-
-def _overlaps_of(
-    truth: Annotations,
-    found: Detections,
-    first: np.ndarray,
-    count: np.ndarray,
-    begin: int,
-    end: int,
-    least: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    count = count[begin:end]
-    detection = np.repeat(np.arange(begin, end), count)
-    within = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
-    annotation = first[detection] + within
-    if found.masks is None:
-        iou = box_overlaps(found.boxes[detection], truth.boxes[annotation], truth.crowd[annotation])
-    else:
-        iou = _mask_overlaps(truth, found, detection, annotation, first[detection])
-    enough = iou >= least
-    return detection[enough], annotation[enough], iou[enough]
-
-
-def box_overlaps(found: np.ndarray, truth: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """Return the overlaps of (N, 4) boxes x, y, w, h with (N, 4) others, in pycocotools' order.
-
-    Of a crowd, the share of the detection that lies in it counts, not the union.
-    """
-    x, y, width, height = found.T
-    true_x, true_y, true_width, true_height = truth.T
-    wide = np.minimum(width + x, true_width + true_x) - np.maximum(x, true_x)
-    high = np.minimum(height + y, true_height + true_y) - np.maximum(y, true_y)
-    common = np.maximum(wide, 0) * np.maximum(high, 0)
-    area = width * height
-    union = np.where(crowd, area, area + true_width * true_height - common)
-    return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
-
-
-def _mask_overlaps(
-    truth: Annotations,
-    found: Detections,
-    detection: np.ndarray,
-    annotation: np.ndarray,
-    first: np.ndarray,
-) -> np.ndarray:
-    """Overlaps of masks, one call of pycocotools for each image and class.
-
-    Pairs of one image and class are all its detections with all its annotations, from ``first`` on.
-    """
-    assert truth.masks is not None and found.masks is not None
-    iou = np.empty(len(detection))
-    heads = np.flatnonzero(np.diff(first, prepend=-1)).tolist()
-    for head, tail in zip(heads, [*heads[1:], len(detection)]):
-        mine = slice(detection[head], detection[tail - 1] + 1)
-        theirs = slice(annotation[head], annotation[tail - 1] + 1)
-        crowd = truth.crowd[theirs].astype(np.uint8).tolist()
-        iou[head:tail] = mask_util.iou(found.masks[mine], truth.masks[theirs], crowd).ravel()
-    return iou
 
 
 def match(overlaps: Overlaps, ignored: np.ndarray, thresholds: np.ndarray) -> Matches:
@@ -204,44 +135,64 @@ def match(overlaps: Overlaps, ignored: np.ndarray, thresholds: np.ndarray) -> Ma
         overlaps: result of :func:`find_overlaps`.
         ignored: (A, G) for A subsets and the G annotations of ``overlaps.truth``: True for those
             outside the subset, and for crowds.
-        thresholds: (T,) overlaps from which on a match counts.
+        thresholds: (T,) overlaps from which on a match counts, ascending.
     """
-    shape = (len(thresholds), len(ignored))
-    detections, local = np.unique(overlaps.detection, return_inverse=True)
-    met = overlaps.iou[:, None, None] >= np.minimum(thresholds, ALMOST_ONE)[:, None]
-    counts = ~ignored.T[:, None, :]
-    used_up = ~overlaps.truth.crowd[:, None, None]
-    taken = np.zeros((len(overlaps.truth), *shape), dtype=bool)
-    match = np.full((len(detections), *shape), -1, dtype=np.int32)
-    counted = np.zeros((len(detections), *shape), dtype=bool)
-    for turn in _turns(overlaps, detections, local):
+    steps, subsets = len(thresholds), len(ignored)
+    detections, mine = np.unique(overlaps.detection, return_inverse=True)
+    # A row of bits, one for each threshold and subset: 64 cases are decided by one operation.
+    reached = np.searchsorted(np.minimum(thresholds, ALMOST_ONE), overlaps.iou, side="right")
+    met = pack(np.tri(steps + 1, steps, -1, dtype=bool).repeat(subsets, axis=1))[reached]
+    counts = pack(np.tile(~ignored.T, steps))
+    crowd = overlaps.truth.crowd[:, None] * ~np.uint64(0)
+    taken = np.zeros_like(counts)
+    right = np.zeros((len(detections), counts.shape[1]), dtype=np.uint64)
+    hit = np.zeros_like(right)
+    for turn in _turns(overlaps, detections, mine):
         for pairs in turn:
-            mine, theirs = local[pairs], overlaps.annotation[pairs]
-            free = met[pairs] & ~(taken[theirs] & used_up[theirs])
-            good = free & counts[theirs]
-            # A later pair overlaps more; yet one that counts gives way only to another such.
-            better = good | (free & ~counted[mine])
-            match[mine] = np.where(better, theirs[:, None, None], match[mine])
-            counted[mine] |= good
-        rows = np.unique(np.concatenate([local[pairs] for pairs in turn]))
-        row, step, subset = np.nonzero(match[rows] >= 0)
-        taken[match[rows[row], step, subset], step, subset] = True
-    return Matches(detections, match, counted, taken)
+            at, theirs = mine[pairs], overlaps.annotation[pairs]
+            took = met[pairs] & counts[theirs] & ~taken[theirs] & ~right[at]
+            taken[theirs] |= took
+            right[at] |= took
+        for pairs in turn:
+            at, theirs = mine[pairs], overlaps.annotation[pairs]
+            free = ~counts[theirs] & (~taken[theirs] | crowd[theirs])
+            took = met[pairs] & free & ~(hit[at] | right[at])
+            taken[theirs] |= took
+            hit[at] |= took
+    shape = (len(detections), steps, subsets)
+    return Matches(detections, unpack(hit | right, shape), unpack(right, shape))
+
+
+def places(keys: np.ndarray) -> np.ndarray:
+    """Place of each of (N,) sorted keys among its equals, from 0."""
+    return np.arange(len(keys)) - np.searchsorted(keys, keys)
+
+
+def pack(flags: np.ndarray) -> np.ndarray:
+    """(N, F) flags as (N, W) words of 64 bits."""
+    padding = np.zeros((len(flags), -flags.shape[1] % 64), dtype=bool)
+    return np.packbits(np.hstack([flags, padding]), axis=1).view(np.uint64)
+
+
+def unpack(words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Flags of ``shape`` from the words of each row."""
+    size = math.prod(shape[1:])
+    return np.unpackbits(words.view(np.uint8), axis=1, count=size).view(bool).reshape(shape)
 
 
 def _turns(
-    overlaps: Overlaps, detections: np.ndarray, local: np.ndarray
+    overlaps: Overlaps, detections: np.ndarray, mine: np.ndarray
 ) -> Iterator[list[np.ndarray]]:
     """The pairs in COCO's order: the n-th detections of all images and classes at a time.
 
-    Each turn is a list: first every detection's pair of least overlap, then of the next. Among
-    equal overlaps the later annotation wins, so it comes last.
+    Each turn is a list: first every detection's pair of greatest overlap, then of the next. Among
+    equal overlaps the later annotation comes first.
     """
     group = overlaps.found.category[detections] * np.int64(2**32) + overlaps.found.image[detections]
-    turn = (np.arange(len(detections)) - np.searchsorted(group, group))[local]
-    by_overlap = np.lexsort((overlaps.annotation, overlaps.iou, local))
-    step = np.empty(len(local), dtype=np.int64)
-    step[by_overlap] = np.arange(len(local)) - np.searchsorted(local, local)
+    turn = places(group)[mine]
+    by_overlap = np.lexsort((-overlaps.annotation, -overlaps.iou, mine))
+    step = np.empty(len(mine), dtype=np.int64)
+    step[by_overlap] = places(mine)
     order = np.lexsort((step, turn))
     key = turn[order] * (step.max(initial=0) + 1) + step[order]
     pieces = np.split(order, np.flatnonzero(np.diff(key)) + 1) if len(order) else []

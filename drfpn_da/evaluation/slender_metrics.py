@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .slender_matching import Matches, Overlaps
+from .slender_matching import Matches, Overlaps, places
 
 # COCO's constants: overlaps from which on a detection is right, and recalls at which precision is
 # read. The rounding of linspace is part of the definition.
@@ -44,74 +44,57 @@ def precision_recall(
         classes: number of classes, K.
         limits: numbers of detections per image and class, for the recall.
     """
-    subsets, steps = len(ignored), matches.annotation.shape[1]
+    subsets, steps = len(ignored), matches.hit.shape[1]
     owner = overlaps.truth.category
     counts = np.stack([np.bincount(owner[~these], minlength=classes) for these in ignored], axis=1)
     precision = np.full((steps, len(RECALLS), classes, subsets), np.nan)
     recall = np.full((steps, classes, subsets, len(limits)), np.nan)
 
-    category = overlaps.found.category
-    order = np.lexsort((-overlaps.found.scores, category))
-    # Of the detections before each one, those that are no error if unmatched.
-    harmless = np.zeros((subsets, len(order) + 1), dtype=np.int32)
-    np.cumsum(outside[:, order], axis=1, out=harmless[:, 1:])
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    by_class = np.argsort(place[matches.detections])
-    owners = category[matches.detections[by_class]]
+    bounds = np.searchsorted(overlaps.found.category, np.arange(classes + 1))
+    row_of = np.full(len(overlaps.found), -1)
+    row_of[matches.detections] = np.arange(len(matches.detections))
     for k in np.flatnonzero(counts.any(axis=1)).tolist():
-        rows = by_class[np.searchsorted(owners, k) : np.searchsorted(owners, k, side="right")]
-        detections = matches.detections[rows]
-        first = int(np.searchsorted(category, k))
-        at = place[detections]
-        before = (at - first)[:, None] - (harmless[:, at] - harmless[:, first : first + 1]).T
-        hit, right = matches.annotation[rows] >= 0, matches.counted[rows]
-        _fill_class(
-            precision[:, :, k], recall[:, k], counts[k], limits,
-            hit, right, before, outside[:, detections].T, overlaps.rank[detections],
-        )  # fmt: skip
+        first, last = bounds[k : k + 2]
+        order = first + np.argsort(-overlaps.found.scores[first:last], kind="stable")
+        matched = np.flatnonzero(row_of[order] >= 0)
+        detections = order[matched]
+        rows = row_of[detections]
+        # The detections up to each one that would be errors, if none matched.
+        errors = np.cumsum(~outside[:, order], axis=1, dtype=np.int32)
+        before = (errors[:, matched] - ~outside[:, detections]).T
+        right = matches.right[rows]
+        spared = matches.hit[rows] & ~outside[:, detections].T[:, None]
+        some = np.flatnonzero(counts[k])
+        precision[:, :, k, some] = _precision(right, spared, before, counts[k])[..., some]
+        for m, limit in enumerate(limits):
+            among = right[overlaps.rank[detections] < limit].sum(axis=0)
+            recall[:, k, some, m] = among[:, some] / counts[k, some]
     return PrecisionRecall(precision, recall, counts)
 
 
-def _fill_class(
-    precision: np.ndarray,
-    recall: np.ndarray,
-    counts: np.ndarray,
-    limits: tuple[int, ...],
-    hit: np.ndarray,
-    right: np.ndarray,
-    before: np.ndarray,
-    outside: np.ndarray,
-    rank: np.ndarray,
-) -> None:
-    """Fill (T, R, A) precision and (T, A, M) recall of one class, by its C matched detections.
+def _precision(
+    right: np.ndarray, spared: np.ndarray, before: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Return (T, R, A) precision at each recall of one class, by its C matched detections.
 
     Args:
-        precision: view to fill.
-        recall: view to fill.
-        counts: (A,) annotations that count.
-        limits: numbers of detections.
-        hit: (C, T, A), the detection took an annotation; best detection first.
-        right: (C, T, A), and one that counts.
+        right: (C, T, A), the detection took an annotation that counts; best detection first.
+        spared: (C, T, A), it took one, and would else have been an error.
         before: (C, A), earlier detections of the class that would be errors if unmatched.
-        outside: (C, A), the detection is no error if unmatched.
-        rank: (C,), place among the detections of the same image and class.
+        counts: (A,) annotations that count.
     """
-    some = np.flatnonzero(counts)
-    total = counts[some]
-    hit, right, before = hit[..., some], right[..., some], before[:, some]
-    spared = hit & ~outside[:, None, some]
-    wrong = before[:, None] - (np.cumsum(spared, axis=0) - spared)
-    rights = np.cumsum(right, axis=0)
-    value = np.where(right, rights / (wrong + rights + np.spacing(1)), 0.0)
-    # The best precision at this recall or a higher one.
-    best = np.maximum.accumulate(value[::-1], axis=0)[::-1]
     # Precision changes only where a detection is right: table it by their number.
-    table = np.zeros((int(total.max()) + 1, *best.shape[1:]))
-    row, step, subset = np.nonzero(right)
-    table[rights[row, step, subset] - 1, step, subset] = best[row, step, subset]
-    for a, number in zip(range(len(some)), total.tolist()):
-        reached = np.searchsorted(np.arange(1, number + 1) / number, RECALLS)
-        precision[:, :, some[a]] = table[reached, :, a].T
-    for m, limit in enumerate(limits):
-        recall[:, some, m] = right[rank < limit].sum(axis=0) / total
+    step, subset, row = np.nonzero(right.transpose(1, 2, 0))
+    curve = step * len(counts) + subset
+    number = 1 + places(curve)
+    errors = before[row, subset] - np.cumsum(spared, axis=0, dtype=np.int32)[row, step, subset]
+    errors += spared[row, step, subset]
+    table = np.zeros((*right.shape[1:], int(counts.max()) + 1))
+    table[step, subset, number - 1] = number / (errors + number + np.spacing(1))
+    # The best precision at this recall or a higher one.
+    best = np.maximum.accumulate(table[..., ::-1], axis=2)[..., ::-1]
+    result = np.empty((len(table), len(RECALLS), len(counts)))
+    for a, total in enumerate(counts.tolist()):
+        reached = np.searchsorted(np.arange(1, total + 1) / max(total, 1), RECALLS)
+        result[:, :, a] = best[:, a, reached]
+    return result

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pycocotools.mask as mask_util
 
 from ..data.slenderness import annotation_slenderness
-from .slender_matching import Annotations, Detections, find_overlaps
 
 
 class Miss(NamedTuple):
@@ -44,43 +45,21 @@ def worst_misses(
         number: how many to return at most.
     """
     annotations = [a for a in annotations if not a.get("iscrowd", 0)]
-    slenderness = annotation_slenderness(annotations)
-    chosen = np.flatnonzero(slenderness < below).tolist()
-    results = [result for result in results if result["score"] >= score]
-    index = {image: i for i, image in enumerate(sorted({a["image_id"] for a in annotations}))}
-    results = [result for result in results if result["image_id"] in index]
-    truth = Annotations(
-        **_arrays([annotations[i] for i in chosen], index),
-        crowd=np.zeros(len(chosen), dtype=bool),
-    )
-    found = Detections(
-        **_arrays(results, index), scores=np.array([r["score"] for r in results], dtype=float)
-    )
-    overlaps = find_overlaps(truth, found, least=0.0, limit=max(len(results), 1))
-    best = np.zeros(len(chosen))
-    nearest = np.full(len(chosen), -1)
-    order = np.argsort(overlaps.iou, kind="stable")
-    order = order[overlaps.iou[order] > 0]
-    at = overlaps.truth_order[overlaps.annotation[order]]
-    best[at] = overlaps.iou[order]  # the last one, which is the largest, stays
-    nearest[at] = overlaps.found_order[overlaps.detection[order]]
-    missed = [k for k in range(len(chosen)) if best[k] < overlap]
-    missed.sort(key=lambda k: (best[k], -truth.boxes[k, 2] * truth.boxes[k, 3]))
-    return [
-        Miss(
-            annotations[chosen[k]],
-            float(slenderness[chosen[k]]),
-            float(best[k]),
-            results[nearest[k]] if nearest[k] >= 0 else None,
-        )
-        for k in missed[:number]
-    ]
-
-
-def _arrays(items: Sequence[dict[str, Any]], index: dict[int, int]) -> dict[str, Any]:
-    return {
-        "image": np.array([index[item["image_id"]] for item in items], dtype=np.int64),
-        "category": np.array([item["category_id"] for item in items], dtype=np.int64),
-        "boxes": np.array([item["bbox"] for item in items], dtype=float).reshape(-1, 4),
-        "masks": None,
-    }
+    candidates = defaultdict(list)
+    for result in results:
+        if result["score"] >= score:
+            candidates[result["image_id"], result["category_id"]].append(result)
+    misses = []
+    for annotation, slenderness in zip(annotations, annotation_slenderness(annotations).tolist()):
+        if slenderness >= below:
+            continue
+        box = np.array([annotation["bbox"]], dtype=float)
+        nearest, greatest = None, 0.0
+        for result in candidates[annotation["image_id"], annotation["category_id"]]:
+            this = float(mask_util.iou(np.array([result["bbox"]], dtype=float), box, [0])[0, 0])
+            if this > greatest:
+                nearest, greatest = result, this
+        if greatest < overlap:
+            misses.append(Miss(annotation, slenderness, greatest, nearest))
+    misses.sort(key=lambda miss: (miss.overlap, -np.prod(miss.annotation["bbox"][2:])))
+    return misses[:number]

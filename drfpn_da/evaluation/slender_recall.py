@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .slender_matching import Overlaps
+from .slender_matching import Overlaps, pack, places, unpack
 
 
 def best_overlaps(overlaps: Overlaps, counts: np.ndarray, limit: int = 100) -> np.ndarray:
@@ -23,27 +23,29 @@ def best_overlaps(overlaps: Overlaps, counts: np.ndarray, limit: int = 100) -> n
         the ``least`` of the overlaps.
     """
     found = overlaps.found
-    by_image = np.lexsort((-found.scores, found.image))
-    images = found.image[by_image]
-    place = np.empty(len(found), dtype=np.int64)
-    place[by_image] = np.arange(len(found)) - np.searchsorted(images, images)
-    order = np.argsort(-overlaps.iou, kind="stable")
-    order = order[place[overlaps.detection[order]] < limit]
-    # A bit for each subset in which an annotation, or a detection, is still to be had.
-    bits = (np.int64(1) << np.arange(len(counts)))[:, None]
-    left = (counts * bits).sum(axis=0).tolist()
-    unused = [-1] * len(found)
-    taken = np.zeros(len(order), dtype=np.int64)
-    pairs = zip(overlaps.detection[order].tolist(), overlaps.annotation[order].tolist())
-    for i, (detection, annotation) in enumerate(pairs):
-        free = left[annotation] & unused[detection]
-        if free:
-            left[annotation] &= ~free
-            unused[detection] &= ~free
-            taken[i] = free
-    subset, pair = np.nonzero(taken & bits)
+    # Only images with more detections than that need them sorted.
+    many = np.flatnonzero(np.bincount(found.image)[found.image] > limit)
+    many = many[np.lexsort((-found.scores[many], found.image[many]))]
+    place = np.zeros(len(found), dtype=np.int64)
+    place[many] = places(found.image[many])
+    kept = np.flatnonzero(place[overlaps.detection] < limit)
+    detection, annotation = overlaps.detection[kept], overlaps.annotation[kept]
+    # The n-th pairs of all images and classes at a time.
+    group = found.category[detection] * np.int64(2**32) + found.image[detection]
+    order = np.lexsort((-overlaps.iou[kept], group))
+    turn = places(group)
+    by_turn = np.argsort(turn, kind="stable")
+    left = pack(counts.T)
+    unused = np.full((len(found), left.shape[1]), ~np.uint64(0))
+    taken = np.zeros((len(kept), left.shape[1]), dtype=np.uint64)
+    for pairs in np.split(order[by_turn], np.flatnonzero(np.diff(turn[by_turn])) + 1):
+        mine, theirs = detection[pairs], annotation[pairs]
+        taken[pairs] = free = left[theirs] & unused[mine]
+        left[theirs] ^= free
+        unused[mine] ^= free
+    pair, subset = np.nonzero(unpack(taken, (len(kept), len(counts))))
     result = np.zeros(counts.shape)
-    result[subset, overlaps.annotation[order][pair]] = overlaps.iou[order][pair]
+    result[subset, annotation[pair]] = overlaps.iou[kept][pair]
     return result
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,11 +55,12 @@ class SlenderScores:
 def score_bins(
     truth: Annotations,
     found: Detections,
+    known: Mapping[tuple[int, int], np.ndarray],
     *,
     bins: Sequence[Bin],
     aspect_bins: Sequence[Bin],
-    truth_measures: tuple[np.ndarray, np.ndarray],
-    found_measures: tuple[np.ndarray, np.ndarray],
+    truth_measures: Sequence[np.ndarray],
+    found_measures: Sequence[np.ndarray],
     class_names: Sequence[str],
     legacy_fp_rule: bool = False,
     limits: tuple[int, ...] = (1, 10, 100),
@@ -69,6 +70,7 @@ def score_bins(
     Args:
         truth: annotations.
         found: detections.
+        known: their overlaps, see ``find_overlaps``.
         bins: of the first measure.
         aspect_bins: of the second measure.
         truth_measures: slenderness and width over height of the annotations.
@@ -77,7 +79,7 @@ def score_bins(
         legacy_fp_rule: detections leave the bins of slenderness by their width over height.
         limits: numbers of detections per image and class.
     """
-    overlaps = find_overlaps(truth, found, THRESHOLDS[0], limits[-1])
+    overlaps = find_overlaps(truth, found, known, THRESHOLDS[0], limits[-1])
     inside = [np.ones(len(overlaps.truth), dtype=bool)]
     outside = [np.zeros(len(overlaps.found), dtype=bool)]
     for these, true_values, found_values in zip(
