@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Find, review and correct wrong labels of a detection data set. No annotation file is changed.
+r"""Find, review and correct wrong labels of a detection data set. No annotation file is changed.
 
 With any detector's checkpoint (better one that was not trained on these labels, see split):
 
