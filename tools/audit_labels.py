@@ -36,6 +36,14 @@ from drfpn_da.labels.review import read_review, write_review
 from drfpn_da.visualization import free_path, save_new
 from drfpn_da.visualization.relabels import relabel_page
 
+THRESHOLDS = {
+    "margin": "another class is suspected if its score exceeds the given one's by more",
+    "same_iou": "overlap from which a prediction is of the annotation",
+    "score": "score from which a prediction tells of a bad location or an overlooked object",
+    "badly_located": "overlap below which the right class is beside the box",
+    "apart": "overlap below which a prediction is of another object",
+}
+
 
 def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -57,8 +65,17 @@ def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     sweep.add_argument("--output", type=Path, required=True, help="new folder")
     for name, value in asdict(limits).items():
-        sweep.add_argument(f"--{name.replace('_', '-')}", type=float, default=value)
-    sweep.add_argument("--cleanlab", action="store_true", help="compare with cleanlab's scores")
+        sweep.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=float,
+            default=value,
+            help=f"{THRESHOLDS[name]} (default {value})",
+        )
+    sweep.add_argument(
+        "--cleanlab",
+        action="store_true",
+        help="write cleanlab's score of each picture beside ours",
+    )
 
     split = commands.add_parser("split", help="write training files that leave out one fold each")
     split.add_argument("--annotations", type=Path, required=True, help="COCO JSON")
@@ -120,7 +137,10 @@ def run_sweep(args: argparse.Namespace) -> Path:
 
 def run_split(args: argparse.Namespace) -> list[Path]:
     """Write one training file per fold."""
-    data = json.loads(args.annotations.read_text())
+    try:
+        data = json.loads(args.annotations.read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{args.annotations}: {error}") from None
     if not 2 <= args.folds <= len(data["images"]):
         raise ValueError(f"--folds {args.folds}: from 2 to the number of pictures")
     images = sorted(data["images"], key=lambda image: image["id"])

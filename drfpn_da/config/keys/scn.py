@@ -56,8 +56,8 @@ def add_keys(_C: CN) -> None:
     _C.SCN_RELABEL.STOP_FRACTION = 0.65
     # Length of a window of votes, at whose end a decision is taken; -1: PERIOD_FRACTION counts.
     _C.SCN_RELABEL.PERIOD_EPOCHS = -1
-    # Length of a window as a share of SOLVER.MAX_ITER, one epoch at least. The more votes, the surer
-    # the decision: of one epoch, which is one vote for many an annotation, fewer are right.
+    # Length of a window as a share of SOLVER.MAX_ITER, one epoch at least. The more votes, the
+    # surer the decision: an epoch is but one vote for many an annotation.
     _C.SCN_RELABEL.PERIOD_FRACTION = 0.15
     # Probabilities of the votes: of "raw" logits or of those "scaled" by importance (published).
     _C.SCN_RELABEL.PROBS = "raw"
