@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Find, review and correct wrong labels of a detection data set. No annotation file is changed.
+r"""Find, review and correct wrong labels of a detection data set. No annotation file is changed.
 
 With any detector's checkpoint (better one that was not trained on these labels, see split):
 
@@ -29,12 +29,20 @@ from typing import Any
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.data import load_indexed
 from drfpn_da.engine.label_sweep import find_suspects, fold_of, propose, sweep_labels
-from drfpn_da.labels import Entry, RelabelStore, recover_journal, write_journal
+from drfpn_da.labels import AnnotationIndex, Entry, RelabelStore, recover_journal, write_journal
 from drfpn_da.labels.audit import AuditThresholds, Suspect
 from drfpn_da.labels.export import corrected_coco, to_cleanlab
 from drfpn_da.labels.review import read_review, write_review
 from drfpn_da.visualization import free_path, save_new
 from drfpn_da.visualization.relabels import relabel_page
+
+THRESHOLDS = {
+    "margin": "another class is suspected if its score exceeds the given one's by more",
+    "same_iou": "overlap from which a prediction is of the annotation",
+    "score": "score from which a prediction tells of a bad location or an overlooked object",
+    "badly_located": "overlap below which the right class is beside the box",
+    "apart": "overlap below which a prediction is of another object",
+}
 
 
 def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,8 +65,17 @@ def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     sweep.add_argument("--output", type=Path, required=True, help="new folder")
     for name, value in asdict(limits).items():
-        sweep.add_argument(f"--{name.replace('_', '-')}", type=float, default=value)
-    sweep.add_argument("--cleanlab", action="store_true", help="compare with cleanlab's scores")
+        sweep.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=float,
+            default=value,
+            help=f"{THRESHOLDS[name]} (default {value})",
+        )
+    sweep.add_argument(
+        "--cleanlab",
+        action="store_true",
+        help="write cleanlab's score of each picture beside ours",
+    )
 
     split = commands.add_parser("split", help="write training files that leave out one fold each")
     split.add_argument("--annotations", type=Path, required=True, help="COCO JSON")
@@ -99,6 +116,7 @@ def main(words: Sequence[str] | None = None) -> Any:
 def run_sweep(args: argparse.Namespace) -> Path:
     """Judge all labels; write page, review table, proposals and all findings."""
     folder = free_path(args.output)
+    rank = import_cleanlab() if args.cleanlab else None
     thresholds = AuditThresholds(
         **{name: getattr(args, name) for name in asdict(AuditThresholds())}
     )
@@ -111,16 +129,18 @@ def run_sweep(args: argparse.Namespace) -> Path:
     store.save(folder / "proposals.jsonl")
     (folder / "suspects.json").write_text(json.dumps([asdict(s) for s in suspects], indent=1))
     _write_report(folder, store.entries, settings, suspects)
-    if args.cleanlab:
-        names = annotations.class_names
-        compare_with_cleanlab(*to_cleanlab(records, detections, len(names)), suspects, folder)
+    if rank:
+        compare_with_cleanlab(rank, annotations, records, detections, suspects, folder)
     print(f"{len(suspects)} findings among {len(annotations)} annotations: {folder}/report.html")
     return folder
 
 
 def run_split(args: argparse.Namespace) -> list[Path]:
     """Write one training file per fold."""
-    data = json.loads(args.annotations.read_text())
+    try:
+        data = json.loads(args.annotations.read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{args.annotations}: {error}") from None
     if not 2 <= args.folds <= len(data["images"]):
         raise ValueError(f"--folds {args.folds}: from 2 to the number of pictures")
     images = sorted(data["images"], key=lambda image: image["id"])
@@ -192,25 +212,67 @@ def latest(entries: Sequence[Entry]) -> list[Entry]:
     return list({entry.key: entry for entry in entries}.values())
 
 
-def compare_with_cleanlab(
-    labels: list[dict[str, Any]], predictions: list[Any], suspects: list[Suspect], folder: Path
-) -> None:
-    """Write cleanlab's score of every picture beside ours, and how far the rankings agree."""
+def import_cleanlab() -> Any:
+    """Return cleanlab's module of scores.
+
+    Raises:
+        SystemExit: it is not installed; says how.
+    """
     try:
-        from cleanlab.object_detection.rank import get_label_quality_scores
+        from cleanlab.object_detection import rank
     except ImportError as error:
-        raise ImportError("--cleanlab needs cleanlab: pip install 'drfpn_da[labels]'") from error
-    theirs = get_label_quality_scores(labels, predictions, verbose=False)
+        raise SystemExit(
+            f"--cleanlab needs cleanlab ({error}): pip install 'drfpn_da[labels]'"
+        ) from None
+    return rank
+
+
+def compare_with_cleanlab(
+    rank: Any,
+    annotations: AnnotationIndex,
+    records: Sequence[dict[str, Any]],
+    detections: Sequence[Any],
+    suspects: Sequence[Suspect],
+    folder: Path,
+) -> None:
+    """Write cleanlab's scores beside ours: quality of pictures, and that of classes of boxes.
+
+    Args:
+        rank: of :func:`import_cleanlab`.
+        annotations: numbering of the records' annotations.
+        records: of the data set.
+        detections: of each record.
+        suspects: what was found.
+        folder: for ``cleanlab.json``; a low score is suspicious.
+    """
+    labels, predictions = to_cleanlab(records, detections, len(annotations.class_names))
+    quality = rank.get_label_quality_scores(labels, predictions, verbose=False)
+    swapped = rank.compute_swap_box_scores(labels=labels, predictions=predictions)
+    ours = {s.annotation_id: s.score for s in suspects if s.kind == "class"}
     worst: dict[str, float] = {}
     for suspect in suspects:
         worst[suspect.file_name] = max(worst.get(suspect.file_name, 0.0), suspect.score)
-    rows = [
-        {"file_name": label["image_name"], "cleanlab_quality": float(score)}
-        for label, score in zip(labels, theirs)
-    ]
-    for row in rows:
-        row["suspicion"] = worst.get(row["file_name"], 0.0)
-    _write_json(sorted(rows, key=lambda r: r["cleanlab_quality"]), folder / "cleanlab.json")
+    pictures, boxes = [], []
+    for record, whole, parts in zip(records, quality, swapped):
+        name = record["file_name"]
+        pictures.append(
+            {"file_name": name, "cleanlab": float(whole), "suspicion": worst.get(name, 0.0)}
+        )
+        kept = [a for a in record["annotations"] if not a.get("iscrowd", 0)]
+        for annotation, part in zip(kept, parts):
+            number = annotations.annotation_ids[annotation["annotation_index"]]
+            boxes.append(
+                {
+                    "annotation_id": number,
+                    "cleanlab": float(part),
+                    "suspicion": ours.get(number, 0.0),
+                }
+            )
+    content = {
+        "pictures": sorted(pictures, key=lambda row: row["cleanlab"]),
+        "classes": sorted(boxes, key=lambda row: row["cleanlab"]),
+    }
+    print(f"cleanlab's scores: {_write_json(content, folder / 'cleanlab.json')}")
 
 
 def _write_report(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a COCO file with wrong classes, and the truth beside it, to study label noise.
+r"""Write a COCO file with wrong classes, and the truth beside it, to study label noise.
 
     python tools/inject_label_noise.py instances.json --output noisy.json --rate 0.2 --seed 1
     python tools/inject_label_noise.py instances.json --output noisy.json --rate 0.3 \
@@ -45,17 +45,27 @@ def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> tuple[Path, Path]:
     """Write the noisy file and the truth; return their paths."""
     args = parse_args(words)
-    data = json.loads(args.annotations.read_text())
+    try:
+        data = json.loads(args.annotations.read_text())
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{args.annotations}: {error}") from None
     if args.confuse:
         noisy, truth = pairwise_noise(data, args.rate, _pairs(args.confuse), args.seed)
     else:
-        rates = {name: float(value) for name, value in _pairs(args.class_rate).items()}
+        rates = _rates(args.class_rate)
         noisy, truth = symmetric_noise(data, args.rate, args.seed, rates)
     noisy_path = _write(noisy, args.output)
     truth_path = _write(truth, noisy_path.with_suffix(".truth.json"))
     print(f"{noisy_path}: {truth['changed']} of {truth['annotations']} labels changed")
     print(f"{truth_path}: the truth")
     return noisy_path, truth_path
+
+
+def _rates(words: Sequence[str]) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in _pairs(words).items()}
+    except ValueError as error:
+        raise ValueError(f"--class-rate {' '.join(words)}: write NAME=RATE, as car=0.3") from error
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

@@ -18,12 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from benchmarks import studies
 from benchmarks.effects.label_truth import judge_journal, make_noise, summarise
 from drfpn_da.labels import RelabelStore
 from drfpn_da.labels.export import corrected_coco
+from drfpn_da.model_zoo import get_config_file
 
 # At the configs' rate for streets some seeds diverge.
 _RATE = ["SOLVER.BASE_LR", 0.01]
@@ -46,21 +48,18 @@ STUDIES: dict[str, dict[str, Any]] = {
 }
 _SCN = ["MODEL.ROI_HEADS.NAME", "SCNROIHeads"]
 _RELABEL = [*_SCN, "SCN_RELABEL.ENABLED", True, "SCN_RELABEL.DRY_RUN", False]
+_RULES = yaml.safe_load(
+    Path(get_config_file("scn/streets/faster_rcnn_mobilenetv2_fpn_mini_published.yaml")).read_text()
+)["SCN_RELABEL"]
 _PUBLISHED = [
-    *(*_RELABEL, "SCN_RELABEL.PROBS", "scaled", "SCN_RELABEL.MIN_VOTES", 1),
-    *("SCN_RELABEL.MIN_IOU", 0.5, "SCN_RELABEL.MIN_AGREE", 0.0, "SCN_RELABEL.PATIENCE", 1),
-    *("SCN_RELABEL.START_FRACTION", 0.15, "SCN_RELABEL.STOP_FRACTION", 1.0),
-    *("SCN_RELABEL.MARGIN_2", 0.2, "SCN_RELABEL.PRIOR_POWER", 0.0),
-    *("SCN_RELABEL.MAX_FRACTION", 1.0, "SCN_RELABEL.MAX_TOTAL", 1.0),
-    *("SCN_RELABEL.MAX_CLASS_LOSS", 1.0),
+    *_RELABEL,
+    *(word for key, value in _RULES.items() for word in (f"SCN_RELABEL.{key}", value)),
 ]
 ARMS: dict[str, list[Any]] = {
     "clean labels": [],
     "plain": [],
     "SCN": _SCN,
     SOURCE: _RELABEL,
-    # The last corrections are wrong most often.
-    "SCN + relabel, to 3/4": [*_RELABEL, "SCN_RELABEL.STOP_FRACTION", 0.75],
     "SCN + relabel, low": [*_RELABEL, "SCN_RELABEL.SCOPE", "low"],
     "SCN + relabel, published": _PUBLISHED,
     ANEW: [],

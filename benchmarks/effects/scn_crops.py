@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from benchmarks.effects.label_truth import guess, judge, judge_threshold, summarise
 from benchmarks.report import ROOT, format_table, write_report
 from drfpn_da.config.setup import base_cfg
+from drfpn_da.engine.relabel_votes import Windows
 from drfpn_da.functional import (
     importance_cross_entropy,
     rank_regularisation,
@@ -37,8 +38,9 @@ from drfpn_da.model_zoo import get_config_file
 from drfpn_da.modeling.backbone import build_mobilenetv2_backbone
 
 K, TRAIN, BATCH, FOLDS = 10, 3200, 64, 3
-WINDOW = 3
 SOURCE, ANEW, KFOLD = "SCN + relabel", "trained anew", "loss threshold, k folds"
+# Epoch 10 of 70.
+PUBLISHED_START = 1 / 7
 _FREE = {"max_fraction": 1.0, "max_total": 1.0, "max_class_loss": 1.0}
 ARMS: dict[str, dict[str, Any]] = {
     "clean labels": {"scn": False},
@@ -138,9 +140,9 @@ def train(
     model = Network(x.shape[2])
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
-    policy = RelabelPolicy(scope=options.get("scope", "all"), min_votes=WINDOW, **_FREE)
+    policy = RelabelPolicy(scope=options.get("scope", "all"), **_FREE)
     labels, streaks, votes = given.clone(), {}, VoteAccumulator(K)
-    start, importances, active = epochs // 4, [], []
+    windows, importances, active = default_windows(epochs), [], []
     for epoch in range(epochs):
         new_labels = labels.clone()
         for batch in torch.randperm(len(given)).split(BATCH):
@@ -155,14 +157,14 @@ def train(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            if epoch >= start:
+            if windows.gathers(epoch):
                 votes.add(batch, logits.softmax(1), torch.ones(len(batch)), alpha)
-            if options.get("relabel") == "published" and epoch >= start:
+            if options.get("relabel") == "published" and epoch >= PUBLISHED_START * epochs:
                 p = (alpha[:, None] * logits).detach().softmax(1)
                 new_labels[batch] = relabel_by_margin(p, labels[batch], 0.2)
         schedule.step()
         labels = new_labels
-        if epoch >= start and (epoch - start) % WINDOW == WINDOW - 1:
+        if windows.ends(epoch + 1):
             tally = tally_votes(votes.state())
             votes.clear()
             if options.get("relabel") == "votes":
@@ -173,6 +175,13 @@ def train(
         found = {"alpha mean": last.mean().item(), "alpha std": last.std().item()}
         found["share of steps with RR"] = float(np.mean(active))
     return model.eval(), labels, found
+
+
+def default_windows(epochs: int) -> Windows:
+    """When relabelling acts by default, in epochs."""
+    node = base_cfg().SCN_RELABEL
+    shares = (node.START_FRACTION, node.STOP_FRACTION, node.PERIOD_FRACTION)
+    return Windows(*(int(share * epochs) for share in shares))
 
 
 @torch.no_grad()
@@ -255,7 +264,7 @@ def main() -> None:
     rows = summarise(runs, columns)
     print(format_table(rows))
     if not args.no_report:
-        settings = {"epochs": args.epochs, "window": WINDOW, "folds": FOLDS, "arms": ARMS}
+        settings = {"epochs": args.epochs, "folds": FOLDS, "arms": ARMS}
         write_report(
             ROOT / "benchmarks" / "results" / "scn_crops.json",
             {"settings": settings, "rows": rows, "runs": runs},

@@ -33,11 +33,12 @@ def symmetric_noise(
     names = _names(data)
     if len(names) < 2:
         raise ValueError(f"noise needs at least two classes; there is only {list(names.values())}")
+    _check_rate("the rate", rate)
     chances = dict.fromkeys(names.values(), rate)
     for name, value in (rates or {}).items():
         _known(name, names)
+        _check_rate(f"the rate of '{name}'", value)
         chances[name] = value
-    _check_rates(chances)
     rng = np.random.default_rng(seed)
     ids = sorted(names)
 
@@ -70,7 +71,7 @@ def pairwise_noise(
             _known(name, names)
         if pair[0] == pair[1]:
             raise ValueError(f"class '{pair[0]}' cannot be confused with itself")
-    _check_rates({"all": rate})
+    _check_rate("the rate", rate)
     rng = np.random.default_rng(seed)
 
     def flip(category: int) -> int:
@@ -127,7 +128,6 @@ def _known(name: str, names: dict[int, str]) -> None:
         raise ValueError(f"there is no class '{name}'; classes are: {', '.join(names.values())}")
 
 
-def _check_rates(rates: Mapping[str, float]) -> None:
-    for name, value in rates.items():
-        if not 0 <= value <= 1:
-            raise ValueError(f"the rate of '{name}' is {value}; a probability lies in [0, 1]")
+def _check_rate(what: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{what} is {value}; a probability lies in [0, 1]")

@@ -62,11 +62,18 @@ class SCNRelabelHook(HookBase):
         journal: str,
         *,
         dry_run: bool = True,
-        min_iou: float = 0.7,
+        min_iou: float = 0.5,
         probabilities: str = "raw",
         checkpoint_period: int = 5000,
         start_journal: str = "",
     ) -> None:
+        if windows.count < policy.patience:
+            raise ValueError(
+                f"SCN_RELABEL.PATIENCE is {policy.patience}, but from step {windows.start} to "
+                f"{windows.stop} there are only {windows.count} windows of {windows.period} steps, "
+                "so that nothing would ever be decided: lower PATIENCE, PERIOD_EPOCHS or "
+                "PERIOD_FRACTION, or train longer"
+            )
         self._annotations, self._policy, self._windows = annotations, policy, windows
         self._path, self._dry_run, self._checkpoint_period = journal, dry_run, checkpoint_period
         self._votes = VoteAccumulator(len(annotations.class_names))

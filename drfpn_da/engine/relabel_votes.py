@@ -30,14 +30,18 @@ class Windows:
         if self.period < 1 or self.start < 0 or self.stop - self.start < self.period:
             raise ValueError(
                 f"SCN_RELABEL: from step {self.start} to {self.stop} there is no whole window of "
-                f"{self.period} steps: lower START_EPOCH, START_FRACTION or PERIOD_EPOCHS, or "
-                "raise STOP_EPOCH, STOP_FRACTION or SOLVER.MAX_ITER"
+                f"{self.period} steps: lower START_EPOCH, START_FRACTION, PERIOD_EPOCHS or "
+                "PERIOD_FRACTION, or raise STOP_EPOCH, STOP_FRACTION or SOLVER.MAX_ITER"
             )
+
+    @property
+    def count(self) -> int:
+        """How many whole windows there are."""
+        return (self.stop - self.start) // self.period
 
     def gathers(self, step: int) -> bool:
         """Whether step (from 0) belongs to a window that will be complete."""
-        whole = (self.stop - self.start) // self.period * self.period
-        return self.start <= step < self.start + whole
+        return self.start <= step < self.start + self.count * self.period
 
     def ends(self, done: int) -> bool:
         """Whether a window is complete after so many steps."""
@@ -48,7 +52,7 @@ class Windows:
         """Read ``SCN_RELABEL``; an epoch is as many steps as show all pictures once."""
         node, last = cfg.SCN_RELABEL, cfg.SOLVER.MAX_ITER
         epoch = math.ceil(pictures / cfg.SOLVER.IMS_PER_BATCH)
-        for key in ("START_FRACTION", "STOP_FRACTION"):
+        for key in ("START_FRACTION", "STOP_FRACTION", "PERIOD_FRACTION"):
             if not 0 <= node[key] <= 1:
                 raise ValueError(f"SCN_RELABEL.{key} is {node[key]}; write a share in [0, 1]")
         start, stop = int(node.START_FRACTION * last), int(node.STOP_FRACTION * last)
@@ -56,7 +60,10 @@ class Windows:
             start = node.START_EPOCH * epoch
         if node.STOP_EPOCH >= 0:
             stop = node.STOP_EPOCH * epoch
-        return cls(start, min(stop, last), node.PERIOD_EPOCHS * epoch)
+        period = max(int(node.PERIOD_FRACTION * last), epoch)
+        if node.PERIOD_EPOCHS >= 0:
+            period = node.PERIOD_EPOCHS * epoch
+        return cls(start, min(stop, last), period)
 
 
 class VoteRecorder:

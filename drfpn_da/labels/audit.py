@@ -99,6 +99,7 @@ def audit_picture(
     boxes = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     overlap = iou_matrix(boxes, detections["boxes"])
+    nearest = overlap >= overlap.max(axis=0, initial=0.0)
     common = {
         "dataset": dataset,
         "image_id": record.get("image_id", record["file_name"]),
@@ -108,7 +109,8 @@ def audit_picture(
     for i, annotation in enumerate(annotations):
         if annotation.get("iscrowd", 0):
             continue
-        found = _judge(overlap[i], detections, int(annotation["category_id"]), thresholds)
+        given = int(annotation["category_id"])
+        found = _judge(overlap[i], nearest[i], detections, given, thresholds)
         if found is not None:
             kind, score, new, p_old, p_new, where = found
             suspects.append(
@@ -152,19 +154,34 @@ def xywh(box: np.ndarray) -> tuple[float, ...]:
 
 
 def _judge(
-    overlap: np.ndarray, detections: Mapping[str, np.ndarray], given: int, limits: AuditThresholds
+    overlap: np.ndarray,
+    nearest: np.ndarray,
+    detections: Mapping[str, np.ndarray],
+    given: int,
+    limits: AuditThresholds,
 ) -> Optional[tuple[str, float, int, float, float, Optional[tuple[float, ...]]]]:
+    """Judge one annotation.
+
+    Args:
+        overlap: (D,) of the predictions with it.
+        nearest: (D,), false for a prediction that overlaps another annotation more: that one, not
+            this, may be what it is of, so that it speaks for this label, never against it.
+        detections: of the picture.
+        given: class.
+        limits: when to suspect.
+    """
     scores, classes = detections["scores"], detections["classes"]
     here = overlap >= limits.same_iou
-    best = {int(c): float(scores[here & (classes == c)].max()) for c in np.unique(classes[here])}
-    p_old = best.get(given, 0.0)
+    p_old = float(scores[here & (classes == given)].max(initial=0.0))
+    own = here & nearest
+    best = {int(c): float(scores[own & (classes == c)].max()) for c in np.unique(classes[own])}
     if best:
         new = min(best, key=lambda c: (-best[c], c))
         if new != given and best[new] - p_old > limits.margin:
             return "class", best[new] - p_old, new, p_old, best[new], None
     sure = (classes == given) & (scores >= limits.score)
-    if sure.any() and not (sure & (overlap >= limits.badly_located)).any():
-        near = int(np.argmax(np.where(sure, overlap, -1.0)))
+    if (sure & nearest).any() and not (sure & (overlap >= limits.badly_located)).any():
+        near = int(np.argmax(np.where(sure & nearest, overlap, -1.0)))
         if overlap[near] >= limits.apart:
             score = float(scores[near] * (1 - overlap[near]))
             where = xywh(detections["boxes"][near])

@@ -104,10 +104,15 @@ def read_journal(path: str | os.PathLike) -> Journal:
     lines, problem = _whole_lines(Path(path))
     if problem is None and (not lines or lines[-1] != {"end": len(lines) - 2}):
         problem = f"it ends after {len(lines)} lines, without its last one"
+    if problem is not None and not lines:
+        raise ValueError(
+            f"journal {path} is damaged, or not a journal: {problem}. It is left as it is; nothing "
+            "of it can be recovered"
+        )
     if problem is not None:
         raise ValueError(
             f"journal {path} is damaged: {problem}. It is left as it is; what is whole "
-            f"({max(len(lines) - 1, 0)} entries) can be written to a new file:\n"
+            f"({len(lines) - 1} entries) can be written to a new file:\n"
             f"  python tools/audit_labels.py recover --journal {path} --output recovered.jsonl"
         )
     return _build(path, lines[0], lines[1:-1])

@@ -64,7 +64,7 @@ class RelabelPolicy:
         ValueError: an impossible threshold; names the key.
     """
 
-    margin: float = 0.5
+    margin: float = 0.4
     prior_power: float = 1.0
     min_votes: int = 1
     min_agree: float = 0.6

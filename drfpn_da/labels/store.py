@@ -162,8 +162,13 @@ class RelabelStore:
 
         Raises:
             KeyError: an annotation that was never changed.
-            ValueError: a change of this round was followed by another one.
+            ValueError: no such round, or a change of this round was followed by another one.
         """
+        if round_number is not None and all(e.round != round_number for e in self._entries):
+            raise ValueError(
+                f"there is no round {round_number}; the journal has rounds 1 to "
+                f"{self.next_round - 1}"
+            )
         for key in keys or ():
             if key not in self._history:
                 raise KeyError(f"annotation {key[1]} of '{key[0]}' is not in the journal")
@@ -214,9 +219,10 @@ class RelabelStore:
         if not chosen:
             return []
         if chosen[-1] is not open_changes[-1]:
+            later = open_changes[-1]
             raise ValueError(
-                f"annotation {history[0].annotation_id} of '{history[0].dataset}' was changed "
-                f"again in round {open_changes[-1].round}: undo that one first"
+                f"annotation {later.annotation_id} of '{later.dataset}' was changed again in round "
+                f"{later.round} ({later.status}): undo that round first, or the annotation alone"
             )
         last, first = chosen[-1], chosen[0]
         return [replace(last, status="undone", round=self.next_round, old=last.new, new=first.old)]

@@ -75,6 +75,10 @@ def relabel_page(
         limit: crops of each kind; the most suspicious are shown.
     """
     page = Page(title, "Most suspicious first. Red: as labelled. Green: as the detector sees it.")
+    page.text(
+        "To settle: write accept or reject into the first column of review.csv beside this page, "
+        "and read it back with tools/audit_labels.py apply; export then writes a corrected file."
+    )
     states = Counter(entry.status for entry in entries)
     kinds = Counter(suspect.kind for suspect in suspects)
     counts = [[f"class: {state}", number] for state, number in states.items()]
@@ -85,14 +89,18 @@ def relabel_page(
     page.heading("Thresholds").table(["name", "value"], [[k, str(v)] for k, v in settings.items()])
     if entries:
         page.heading("Other class")
+        if len(entries) > limit:
+            page.text(f"The first {limit} of {len(entries)}; review.csv has all that are open.")
         for entry in sorted(entries, key=lambda e: -e.margin)[:limit]:
             _add_entry(page, entry)
     headings = {"location": "Badly located", "overlooked": "Overlooked"}
     for kind, heading in headings.items():
-        chosen = sorted((s for s in suspects if s.kind == kind), key=lambda s: -s.score)[:limit]
+        chosen = sorted((s for s in suspects if s.kind == kind), key=lambda s: -s.score)
         if chosen:
             page.heading(heading)
-        for suspect in chosen:
+        if len(chosen) > limit:
+            page.text(f"The first {limit} of {len(chosen)}; suspects.json has all.")
+        for suspect in chosen[:limit]:
             _add_suspect(page, suspect)
     return page
 
@@ -115,7 +123,8 @@ def _add_entry(page: Page, entry: Entry) -> None:
     facts = f"annotation {entry.annotation_id}, {Path(entry.file_name).name}, {entry.status}"
     facts += f": margin {entry.margin:.2f}"
     if entry.count:
-        facts += f", importance {entry.alpha:.2f}, {entry.count} votes, {entry.agree:.0%} agree"
+        votes = f"{entry.count} vote" + "s" * (entry.count > 1)
+        facts += f", importance {entry.alpha:.2f}, {votes}, {entry.agree:.0%} agree"
     page.picture(side_by_side(crops, titles), facts)
 
 

@@ -86,10 +86,12 @@ def test_pairwise_noise_confuses_only_what_it_says():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda d: symmetric_noise(d, 1.2, 0), "rate of 'car' is 1.2"),
+        (lambda d: symmetric_noise(d, 1.2, 0), "the rate is 1.2"),
+        (lambda d: symmetric_noise(d, 0.1, 0, {"car": 2}), "the rate of 'car' is 2"),
         (lambda d: symmetric_noise(d, 0.1, 0, {"bus": 0.2}), "no class 'bus'; classes are: car"),
         (lambda d: pairwise_noise(d, 0.1, {"car": "bus"}, 0), "no class 'bus'"),
         (lambda d: pairwise_noise(d, 0.1, {"car": "car"}, 0), "with itself"),
+        (lambda d: pairwise_noise(d, -0.1, {"car": "truck"}, 0), "the rate is -0.1"),
         (lambda d: symmetric_noise({"images": []}, 0.1, 0), "there is no 'annotations'"),
         (
             lambda d: symmetric_noise({**d, "annotations": [{"category_id": 5}]}, 0.1, 0),
@@ -120,5 +122,9 @@ def test_the_tool_writes_both_files_and_overwrites_none(repository, tmp_path):
     labels = {a["id"]: a["category_id"] for a in json.loads(noisy.read_text())["annotations"]}
     assert flips and all(labels[f["id"]] == f["noisy"] for f in flips)
     assert source.read_bytes() == before
-    with pytest.raises(ValueError, match="NAME=VALUE"):
+    with pytest.raises(ValueError, match="--class-rate car: write NAME=RATE"):
         tool.main([*words, "--class-rate", "car"])
+    with pytest.raises(ValueError, match=r"--class-rate car=often: write NAME=RATE"):
+        tool.main([*words, "--class-rate", "car=often"])
+    with pytest.raises(SystemExit, match=r"nowhere\.json"):
+        tool.main([str(tmp_path / "nowhere.json"), *words[1:]])

@@ -19,6 +19,7 @@ EAGER = {
     "DRY_RUN": False,
     "START_FRACTION": 0.0,
     "STOP_FRACTION": 1.0,
+    "PERIOD_EPOCHS": 1,
     "MARGIN_2": 0.0,
     "PRIOR_POWER": 0.0,
     "MIN_VOTES": 1,

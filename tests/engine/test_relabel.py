@@ -162,6 +162,12 @@ def test_windows_follow_epochs_and_fractions(folder, tmp_path):
     assert windows == Windows(6, 12, 6)
     assert [d for d in range(30) if windows.ends(d)] == [12]
     assert [s for s in range(30) if windows.gathers(s)] == list(range(6, 12))
+    # A share of the run, but never less than what shows all pictures once.
+    cfg.SCN_RELABEL.PERIOD_EPOCHS = -1
+    for share, period in ((0.04, 4), (0.01, 3)):
+        cfg.SCN_RELABEL.PERIOD_FRACTION = share
+        assert Windows.from_config(cfg, pictures=10) == Windows(6, 12, period)
+    assert (Windows(6, 12, 4).count, Windows(6, 12, 3).count) == (1, 2)
     # A last window that would be cut short is not begun.
     assert [s for s in range(20) if Windows(2, 9, 3).gathers(s)] == list(range(2, 8))
 
@@ -171,6 +177,8 @@ def test_windows_follow_epochs_and_fractions(folder, tmp_path):
     [
         ({"START_FRACTION": 0.9}, "there is no whole window of 2 steps"),
         ({"STOP_FRACTION": 1.5}, r"SCN_RELABEL\.STOP_FRACTION is 1\.5"),
+        ({"PERIOD_FRACTION": -0.5}, r"SCN_RELABEL\.PERIOD_FRACTION is -0\.5"),
+        ({"PATIENCE": 4}, "there are only 3 windows of 2 steps, so that nothing would ever"),
         ({"PROBS": "soft"}, r"SCN_RELABEL\.PROBS is 'soft'"),
         ({"MIN_IOU": 2.0}, r"SCN_RELABEL\.MIN_IOU is 2\.0"),
         ({"CLASSES": ["circle"]}, r"CLASSES has 'circle'; classes are: square, bar"),

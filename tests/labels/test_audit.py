@@ -203,6 +203,9 @@ def test_page_shows_counts_flow_and_crops(corrected, tmp_path):
     assert text.count("<img") == 2
     assert "annotation 1, picture_0.png, applied: margin 0.70" in text
     assert "class: proposed" in text and "margin</td><td>0.2" in text
+    assert "The first" not in text
+    short = relabel_page("Labels", store.entries, {}, limit=1).save(tmp_path / "short.html")
+    assert short.read_text().count("<img") == 1 and "The first 1 of 2" in short.read_text()
 
 
 def test_crops_outline_the_box():

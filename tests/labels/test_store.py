@@ -84,6 +84,8 @@ def test_undo_of_a_round_or_of_annotations(store, annotations):
     assert store.labels(annotations).tobytes() == annotations.classes.tobytes()
     with pytest.raises(KeyError, match="annotation 99"):
         store.undo(keys=[("streets", 99)])
+    with pytest.raises(ValueError, match="no round 9; the journal has rounds 1 to 4"):
+        store.undo(round_number=9)
 
 
 def test_review_settles_for_good(store, annotations):
@@ -144,6 +146,8 @@ def test_damage_is_refused_kept_and_recovered(store, tmp_path):
     write_journal(recover_journal(path), tmp_path / "new.jsonl")
     assert RelabelStore.load(tmp_path / "new.jsonl", [DATA]).entries == store.entries[:1]
     path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"it is empty.*nothing of it can be recovered"):
+        read_journal(path)
     with pytest.raises(ValueError, match="nothing of journal"):
         recover_journal(path)
 

@@ -95,8 +95,8 @@ def by_hand(layer, x, labels, alpha_on):
         factor, weight = 1, 1
         if alpha_on == "all" or (alpha_on == "foreground" and label < K):
             factor = a
-        if alpha_on == "loss":
-            weight = a / alpha.mean()
+        if alpha_on == "loss" and label < K:
+            weight = (a + 0.01) / (alpha[labels < K].mean() + 0.01)
         total = total + weight * (torch.logsumexp(factor * z, 0) - factor * z[label])
     return total / len(labels)
 
@@ -111,6 +111,20 @@ def test_classification_loss_equals_a_loop(alpha_on):
     scores = torch.cat(layer.predict_probs(layer(x), proposals))
     factor = layer(x).alpha[:, None] if alpha_on == "all" else 1
     torch.testing.assert_close(scores, F.softmax(factor * layer.cls_score(x), dim=-1))
+
+
+def test_vanished_importances_weigh_equally():
+    """All importances are 0 in float32: their ratio is undefined, the loss is not."""
+    layer, proposals = build(alpha_on="loss"), make_proposals()
+    with torch.no_grad():
+        layer.importance.bias.fill_(-200)
+    x = torch.randn(11, WIDTH)
+    assert torch.equal(layer(x).alpha, torch.zeros(11))
+    found, _ = losses(layer, x, proposals)
+    expected = F.cross_entropy(layer.cls_score(x), torch.cat([p.gt_classes for p in proposals]))
+    torch.testing.assert_close(found["loss_cls"], expected)
+    sum(found.values()).backward()
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
 @pytest.mark.parametrize("split", ["annotation", "image", "proposal"])

@@ -116,3 +116,7 @@ def test_folds_leave_out_each_picture_once(tool, folder, tmp_path):
     assert left_out[1] == set(sorted(everything)[1::3])
     with pytest.raises(ValueError, match="--folds 1"):
         tool([*words, "--folds", "1"])
+    (tmp_path / "broken.json").write_text("{")
+    words[2] = str(tmp_path / "broken.json")
+    with pytest.raises(SystemExit, match=r"broken\.json: Expecting"):
+        tool([*words, "--folds", "3"])

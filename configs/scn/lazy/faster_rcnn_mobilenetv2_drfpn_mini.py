@@ -23,8 +23,8 @@ train.hooks = [
     L(SCNRelabelHook)(
         annotations=L(get_annotation_index)(names=_names),
         policy=L(RelabelPolicy)(),
-        # 48 pictures, four a step.
-        windows=L(Windows)(start=60, stop=180, period=30),
+        # 240 steps in all, twelve an epoch.
+        windows=L(Windows)(start=48, stop=156, period=36),
         journal=f"{train.output_dir}/relabels.jsonl",
         checkpoint_period=train.checkpointer.period,
     )

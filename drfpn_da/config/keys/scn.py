@@ -12,7 +12,8 @@ def add_keys(_C: CN) -> None:
         _C.MODEL.ROI_BOX_HEAD = CN()
     _C.MODEL.ROI_BOX_HEAD.SCN = CN()
     # Where importance acts: on the logits of "all" proposals in training and evaluation (as
-    # published), on those of the "foreground" in the loss, or as weights of the "loss".
+    # published), on those of the "foreground" in the loss, or as weights of the "loss" of
+    # foreground proposals. The latter two are for experiments: both cost much accuracy.
     _C.MODEL.ROI_BOX_HEAD.SCN.ALPHA_ON = "all"
     # The importance layer has a bias (published code; the paper has none).
     _C.MODEL.ROI_BOX_HEAD.SCN.BIAS = True
@@ -47,13 +48,17 @@ def add_keys(_C: CN) -> None:
     _C.SCN_RELABEL.START_EPOCH = -1
     # As START_EPOCH.
     _C.SCN_RELABEL.STOP_EPOCH = -1
-    # First and last share of SOLVER.MAX_ITER: not before the detector tells rare classes from
-    # frequent ones, which swallow them early in training.
-    _C.SCN_RELABEL.START_FRACTION = 0.5
+    # First and last share of SOLVER.MAX_ITER. Not before the detector tells rare classes from
+    # frequent ones, which swallow them early in training; not at the end, when it has learnt the
+    # wrong labels by heart, and when there is no time left to learn from the corrected ones.
+    _C.SCN_RELABEL.START_FRACTION = 0.2
     # As START_FRACTION.
-    _C.SCN_RELABEL.STOP_FRACTION = 1.0
-    # Length of a window of votes; a decision is taken at its end.
-    _C.SCN_RELABEL.PERIOD_EPOCHS = 1
+    _C.SCN_RELABEL.STOP_FRACTION = 0.65
+    # Length of a window of votes, at whose end a decision is taken; -1: PERIOD_FRACTION counts.
+    _C.SCN_RELABEL.PERIOD_EPOCHS = -1
+    # Length of a window as a share of SOLVER.MAX_ITER, one epoch at least. The more votes, the
+    # surer the decision: an epoch is but one vote for many an annotation.
+    _C.SCN_RELABEL.PERIOD_FRACTION = 0.15
     # Probabilities of the votes: of "raw" logits or of those "scaled" by importance (published).
     _C.SCN_RELABEL.PROBS = "raw"
     # Proposals vote from this overlap with the annotation on.
@@ -66,10 +71,11 @@ def add_keys(_C: CN) -> None:
     # compared, since a detector in training prefers frequent classes. 0: not (published).
     _C.SCN_RELABEL.PRIOR_POWER = 1.0
     # The best class must exceed the label's probability by more than this (delta 2; the paper has
-    # 0.2, for probabilities flattened by importance).
-    _C.SCN_RELABEL.MARGIN_2 = 0.5
-    # Fewer votes in a window decide nothing. In a window of one epoch an annotation often has one
-    # vote only, of its own box, which is among the proposals.
+    # 0.2, for probabilities flattened by importance). 0.3 finds more wrong labels, but changes
+    # about 1 % of those of a clean data set.
+    _C.SCN_RELABEL.MARGIN_2 = 0.4
+    # Fewer votes in a window decide nothing. A small object has few: often but one an epoch, of its
+    # own box, which is among the proposals.
     _C.SCN_RELABEL.MIN_VOTES = 1
     # Share of the votes that must be for the new class.
     _C.SCN_RELABEL.MIN_AGREE = 0.6

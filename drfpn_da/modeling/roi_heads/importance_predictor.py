@@ -29,6 +29,9 @@ ROW, INDEX = "gt_rows", "gt_annotation_index"
 # Below this standard deviation the importances tell nothing apart; warned about after this many
 # training steps in a row.
 COLLAPSED_STD, COLLAPSED_STEPS = 0.01, 500
+# Added to importances before they are divided by their mean, which a loss that weighs by their
+# ratio alone may drive to 0.
+SHARE_FLOOR = 0.01
 
 
 class Predictions(NamedTuple):
@@ -53,7 +56,8 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
     Args:
         input_shape: of the box head's output.
         alpha_on: where importance acts: on the logits of "all" proposals in training and
-            evaluation, on those of the "foreground" in the loss only, or as weights of the "loss".
+            evaluation, on those of the "foreground" in the loss only, or as weights of the "loss"
+            of foreground proposals.
         bias: the importance layer has a bias, as in the published code (the paper has none).
         beta: share of the high group, in (0, 1).
         margin: wanted difference of the groups' mean importance, in [0, 1].
@@ -164,7 +168,7 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
         losses = super().losses((scores, predictions.deltas), proposals)
         if self.alpha_on == "loss" and len(labels):
             entropy = F.cross_entropy(at_least_float32(logits), labels, reduction="none")
-            share = at_least_float32(alpha) / at_least_float32(alpha).mean()
+            share = _shares(at_least_float32(alpha), foreground)
             losses["loss_cls"] = (share * entropy).mean() * self.loss_weight.get("loss_cls", 1.0)
         losses["loss_cls"] = losses["loss_cls"] * self.class_weight
         rank = self._rank_loss(alpha, foreground, proposals)
@@ -248,6 +252,18 @@ def gt_field(proposals: list[Instances], name: str, device: torch.device) -> Ten
         for p in proposals
     ]
     return cat(parts) if parts else torch.empty(0, dtype=torch.int64, device=device)
+
+
+def _shares(alpha: Tensor, foreground: Tensor) -> Tensor:
+    """Return loss weights: importance over its mean among the foreground, 1 for the background.
+
+    Easy background would otherwise take all weight from the objects, as less loss is less to weigh.
+    """
+    if not foreground.any():
+        return torch.ones_like(alpha) + alpha * 0
+    mean = alpha[foreground].mean()
+    share = (alpha + SHARE_FLOOR) / (mean + SHARE_FLOOR)
+    return torch.where(foreground, share, torch.ones_like(share))
 
 
 def _image_numbers(proposals: list[Instances], device: torch.device) -> Tensor:
