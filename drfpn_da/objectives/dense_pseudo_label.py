@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -249,7 +249,7 @@ class DensePseudoLabel(Objective):
 
     @torch.no_grad()
     def label(
-        self, inputs: Sequence[dict[str, Any]], teacher: nn.Module, generator: torch.Generator
+        self, inputs: list[dict[str, Any]], teacher: nn.Module, generator: torch.Generator
     ) -> DenseLabels:
         """Label pictures; mix strong views and labels if asked for.
 
@@ -262,7 +262,7 @@ class DensePseudoLabel(Objective):
             RuntimeError: nobody has filled the store.
         """
         views = [views_of(x) for x in inputs]
-        device = teacher.pixel_mean.device
+        device = cast(Tensor, teacher.pixel_mean).device
         inside = picture_masks(picture_sizes([{"image": weak} for weak, _ in views]), device)
         height, width = inside.shape[-2:]
         if self.stored:
@@ -286,7 +286,7 @@ class DensePseudoLabel(Objective):
             return DenseLabels(strong, probabilities, sure.float(), inside)
         return self._mixed(DenseLabels(strong, probabilities, sure.float(), inside), generator)
 
-    def _stored(self, inputs: Sequence[dict[str, Any]], device: torch.device) -> list[Tensor]:
+    def _stored(self, inputs: list[dict[str, Any]], device: torch.device) -> list[Tensor]:
         """Return the stored labels of pictures, (C, h, w) each, as their views show them."""
         if self.store is None:
             raise RuntimeError(

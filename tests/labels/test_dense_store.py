@@ -62,7 +62,7 @@ def test_half_a_round_is_none(tmp_path):
     labels = store(tmp_path)
     fill(labels, 0)
     labels.write(5, FILES[0], torch.full((2, 4, 4), 0.5))
-    with pytest.raises(RuntimeError, match="no label of a/1.png"):
+    with pytest.raises(RuntimeError, match=r"no label of a/1\.png"):
         labels.finish(5)
     assert store(tmp_path).rounds == [0]
 
