@@ -1,18 +1,22 @@
 """Few labels on generated streets: what mixing by depth adds, and what it loses without true depth.
 
     python -m benchmarks.effects.depthmix tiny --jobs 2
+    DETECTRON2_DATASETS=/path/to/datasets python -m benchmarks.effects.depthmix camvid
 
 Arms differ in the mask alone; a seed gives all arms the same labelled pictures, data and start.
 Until MODEL.DEPTH_MIX.START_ITER they are the same run, which is therefore trained once, by the
 supervised arm: the others resume from its checkpoint of that iteration.
 Controls keep DepthMix and take its depth away: "shuffled" gives each picture the disparity of
-another, "constant" and "flipped" (far becomes near) say what they do. Differences between arms are
-paired by seed, with a bootstrap interval of 95 %. Finished runs are kept.
+another, "constant" and "flipped" (far becomes near) say what they do. On CamVid, disparity comes
+from a network that learns it from the video first. Frames of the video are the validation set: the
+depth network sees these pictures, without labels. Differences between arms are paired by seed, with
+a bootstrap interval of 95 %. Finished runs are kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import runpy
 import shutil
 import statistics
 from functools import cache
@@ -25,10 +29,15 @@ from PIL import Image
 
 import drfpn_da.data  # noqa: F401  (registers the streets)
 from benchmarks import studies
+from benchmarks.report import ROOT
 from drfpn_da.config import setup_cfg
 
 SIZES = ("mini", "small", "tiny")
+CAMVID = "camvid"
 STUDIES = {size: f"depth_mix/streets/semseg_mobilenetv2_{size}.yaml" for size in SIZES}
+STUDIES[CAMVID] = "depth_mix/camvid/semseg_mobilenetv2_fpn.yaml"
+DEPTH = "depth/camvid/mobilenetv2.yaml"
+PREDICT = ROOT / "tools" / "predict_depth.py"
 CONTROLS = ("shuffled", "constant", "flipped")
 MASK = "MODEL.DEPTH_MIX.MASK"
 SUPERVISED = "supervised"
@@ -68,6 +77,20 @@ def spoil_disparity(name: str, control: str, root: Path) -> Path:
     return folder
 
 
+@cache
+def learn_disparity(root: Path, threads: int) -> Path:
+    """Train a depth network on CamVid's video; return its disparity of the training pictures."""
+    network, folder = root / "camvid_network", root / CAMVID
+    weights = network / "model_final.pth"
+    if not weights.exists():
+        studies.train(network, DEPTH, ["SEED", 1], threads)
+    if not (folder / "disparity.json").exists():
+        words = ["--config-file", DEPTH, "--datasets", "camvid_train", "--output", str(folder)]
+        words += ["--overwrite", "--draw", "8", "MODEL.WEIGHTS", str(weights)]
+        runpy.run_path(str(PREDICT))["main"](words)
+    return folder
+
+
 def shared_start(study: str, opts: list[Any]) -> int:
     """Return the iteration until which all arms are the same run."""
     args = argparse.Namespace(config_file=STUDIES[study], opts=[str(word) for word in opts])
@@ -97,7 +120,10 @@ def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Ru
     if not studies.last_evaluation(folder, METRICS):
         options = ["SEED", seed, "DATASETS.LABELLED.SEED", seed, *ARMS[arm], *args.opts]
         control = arm.partition(", ")[2]
-        if control:
+        if study == CAMVID:
+            root = learn_disparity(args.work / "disparity", args.threads)
+            options += ["INPUT.DISPARITY.ROOT", root]
+        elif control:
             data = f"streets_{study}_clear_train"
             root = spoil_disparity(data, control, args.work / "disparity")
             options += ["INPUT.DISPARITY.ROOT", root]
@@ -137,6 +163,9 @@ def main() -> None:
     """Run a study and write ``benchmarks/results/depthmix_<study>.json``."""
     parser = studies.study_parser(__doc__, "depthmix", STUDIES, ARMS, seeds=range(1, 9))
     args = studies.parse_study(parser)
+    if args.study == CAMVID:
+        args.arms = [arm for arm in args.arms if arm.partition(", ")[2] not in CONTROLS]
+        learn_disparity(args.work / "disparity", args.threads)
     for arm in args.arms:  # once, before several runs at a time want them
         if control := arm.partition(", ")[2]:
             data = f"streets_{args.study}_clear_train"

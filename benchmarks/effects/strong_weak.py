@@ -72,7 +72,7 @@ ARMS: dict[str, Options] = {
 }
 MAIN_ARMS = ["source only", "L", "G", "L+G", "L+G+context", "oracle"]
 # The controls run with so many of the seeds.
-CONTROL_SEEDS = 1
+CONTROL_SEEDS = 2
 METRICS = ("AP50", "AP")
 
 

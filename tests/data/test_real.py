@@ -114,6 +114,19 @@ def test_camvid_day_and_dusk_share_no_pictures_and_leave_a_gap(need):
         assert min(seconds) >= 7
 
 
+def test_camvid_sequence_is_unbroken(need):
+    need("camvid")
+    records = DatasetCatalog.get("camvid_sequence")
+    assert len(records) == 101
+    for before, record in zip(records, records[1:]):
+        assert record["previous_file_name"] == before["file_name"]
+        assert before["next_file_name"] == record["file_name"]
+    assert records[0]["previous_file_name"] is records[-1]["next_file_name"] is None
+    focal = records[0]["intrinsics"][0][0]
+    assert np.isclose(2 * np.arctan(480 / 2 / focal), np.radians(50))
+    assert "sem_seg_file_name" not in records[0]
+
+
 def test_camvid_with_stock_evaluator(need):
     import torch
 
