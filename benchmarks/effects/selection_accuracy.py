@@ -23,7 +23,7 @@ STUDIES: dict[str, dict[str, Any]] = {
         "config": "depth_mix/streets/semseg_mobilenetv2_tiny.yaml",
         "pool": "streets_tiny_clear_train",
         "budgets": (8, 20),
-        "options": ["MODEL.ADAPT.BASELINE", "source_only"],
+        "options": ["MODEL.ADAPT.BASELINE", "source_only", "DATASETS.LABELLED.COUNT", 0],
     },
     # 367 real pictures: two drives by day, one at dusk; the test is a part of one by day.
     "camvid": {
@@ -66,7 +66,8 @@ def main() -> None:
     for budget in STUDIES[args.study]["budgets"]:
         jobs = [(arm, budget, seed, args) for seed in args.seeds for arm in args.arms]
         found = studies.run_all(run, jobs, args.jobs)
-        rows += studies.table_over_seeds(found, list(METRICS), f"{RANDOM}, {budget}", ["mIoU"])
+        for row in studies.table_over_seeds(found, list(METRICS), f"{RANDOM}, {budget}", ["mIoU"]):
+            rows.append({name.replace(f", {budget}", ""): value for name, value in row.items()})
         runs += found
     studies.report(args, "selection_accuracy", rows, runs)
 

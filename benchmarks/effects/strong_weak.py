@@ -47,8 +47,8 @@ STUDIES: dict[str, dict[str, Any]] = {
             *("MODEL.DRFPN.PPM.ENABLED", False, "MODEL.DRFPN.SRB.ENABLED", False),
             *("MODEL.DRFPN.CRB.ENABLED", False, "MODEL.DRFPN.BOTTOM_UP_PATH", False),
         ],
-        "burn_in": ["SOLVER.MAX_ITER", 300, "SOLVER.STEPS", "(260,)"],
-        "adapt": ["SOLVER.MAX_ITER", 120, "SOLVER.STEPS", "(96,)", "SOLVER.WARMUP_ITERS", 20],
+        "burn_in": ["SOLVER.MAX_ITER", 800, "SOLVER.STEPS", "(700,)"],
+        "adapt": ["SOLVER.MAX_ITER", 200, "SOLVER.STEPS", "(160,)", "SOLVER.WARMUP_ITERS", 20],
         "no shift": ["DATASETS.TARGET", "('camvid_boxes_day_train',)"],
     },
 }
