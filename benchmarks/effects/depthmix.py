@@ -36,7 +36,7 @@ SIZES = ("mini", "small", "tiny")
 CAMVID = "camvid"
 STUDIES = {size: f"depth_mix/streets/semseg_mobilenetv2_{size}.yaml" for size in SIZES}
 STUDIES[CAMVID] = "depth_mix/camvid/semseg_mobilenetv2_fpn.yaml"
-DEPTH = "depth/camvid/mobilenetv2.yaml"
+CAMVID_DEPTH = ("depth/camvid/mobilenetv2.yaml", "camvid_train")
 PREDICT = ROOT / "tools" / "predict_depth.py"
 CONTROLS = ("shuffled", "constant", "flipped")
 MASK = "MODEL.DEPTH_MIX.MASK"
@@ -78,14 +78,17 @@ def spoil_disparity(name: str, control: str, root: Path) -> Path:
 
 
 @cache
-def learn_disparity(root: Path, threads: int) -> Path:
-    """Train a depth network on CamVid's video; return its disparity of the training pictures."""
-    network, folder = root / "camvid_network", root / CAMVID
+def learn_disparity(root: Path, threads: int, config: str, name: str) -> Path:
+    """Train a depth network; return the folder of its disparity of a data set.
+
+    The network is in a folder beside it, ``<data set>_network``.
+    """
+    network, folder = root / f"{name}_network", root / name
     weights = network / "model_final.pth"
     if not weights.exists():
-        studies.train(network, DEPTH, ["SEED", 1], threads)
+        studies.train(network, config, ["SEED", 1], threads)
     if not (folder / "disparity.json").exists():
-        words = ["--config-file", DEPTH, "--datasets", "camvid_train", "--output", str(folder)]
+        words = ["--config-file", config, "--datasets", name, "--output", str(folder)]
         words += ["--overwrite", "--draw", "8", "MODEL.WEIGHTS", str(weights)]
         runpy.run_path(str(PREDICT))["main"](words)
     return folder
@@ -121,7 +124,7 @@ def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Ru
         options = ["SEED", seed, "DATASETS.LABELLED.SEED", seed, *ARMS[arm], *args.opts]
         control = arm.partition(", ")[2]
         if study == CAMVID:
-            root = learn_disparity(args.work / "disparity", args.threads)
+            root = learn_disparity(args.work / "disparity", args.threads, *CAMVID_DEPTH)
             options += ["INPUT.DISPARITY.ROOT", root]
         elif control:
             data = f"streets_{study}_clear_train"
@@ -165,7 +168,7 @@ def main() -> None:
     args = studies.parse_study(parser)
     if args.study == CAMVID:
         args.arms = [arm for arm in args.arms if arm.partition(", ")[2] not in CONTROLS]
-        learn_disparity(args.work / "disparity", args.threads)
+        learn_disparity(args.work / "disparity", args.threads, *CAMVID_DEPTH)
     for arm in args.arms:  # once, before several runs at a time want them
         if control := arm.partition(", ")[2]:
             data = f"streets_{args.study}_clear_train"
