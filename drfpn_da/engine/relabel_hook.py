@@ -307,6 +307,7 @@ def _policy_from_config(cfg: CfgNode, names: tuple[str, ...]) -> RelabelPolicy:
             raise ValueError(f"SCN_RELABEL.FORBID has {pair}; an entry is [from, to]")
     return RelabelPolicy(
         margin=node.MARGIN_2,
+        lead_share=node.LEAD_SHARE,
         prior_power=node.PRIOR_POWER,
         min_votes=node.MIN_VOTES,
         min_agree=node.MIN_AGREE,

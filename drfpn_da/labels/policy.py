@@ -38,12 +38,17 @@ class Decision:
 class RelabelPolicy:
     """Decides on votes; pure: equal inputs give equal decisions, on every process.
 
-    An annotation changes if the most probable class exceeds its own by more than ``margin``, with
-    enough votes, agreement and windows in a row. Of those that may change, the largest margins come
-    first (then the smaller running number), until a limit is reached.
+    An annotation changes if the most probable class exceeds its own by more than ``margin``, and by
+    more than a share of what is usual (``lead_share``), with enough votes, agreement and windows in
+    a row. Of those that may change, the largest margins come first (then the smaller running
+    number), until a limit is reached.
 
     Attributes:
         margin: in [0, 1), must be exceeded (the paper's delta 2).
+        lead_share: in [0, 1]; the margin must also exceed this share of the usual lead, which is
+            the median lead of a label over the best other class where the detector shares the
+            label. A wrong label of an ordinary object is beaten by as much as a right one wins.
+            Where few labels are wrong the detector is surer, and more is asked. 0: not asked.
         prior_power: in [0, 1]; probabilities are divided by the classes' frequencies among the
             given labels to this power, and sum to 1 again (logit adjustment, arXiv 2007.07314): a
             detector in training prefers frequent classes. 0: as they are.
@@ -64,7 +69,8 @@ class RelabelPolicy:
         ValueError: an impossible threshold; names the key.
     """
 
-    margin: float = 0.4
+    margin: float = 0.3
+    lead_share: float = 0.7
     prior_power: float = 1.0
     min_votes: int = 1
     min_agree: float = 0.6
@@ -79,7 +85,8 @@ class RelabelPolicy:
     forbidden: frozenset[tuple[int, int]] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        _check("MARGIN_2", self.margin, 0 <= self.margin < 1, "a difference of probabilities")
+        _check("MARGIN_2", self.margin, 0 <= self.margin < 1, "a difference of probabilities in [0, 1)")
+        _check("LEAD_SHARE", self.lead_share, 0 <= self.lead_share <= 1, "a share in [0, 1]")
         _check("PRIOR_POWER", self.prior_power, 0 <= self.prior_power <= 1, "a power in [0, 1]")
         _check("MIN_VOTES", self.min_votes, self.min_votes >= 1, "a whole number from 1 on")
         _check("MIN_AGREE", self.min_agree, 0 <= self.min_agree <= 1, "a share in [0, 1]")
@@ -115,7 +122,7 @@ class RelabelPolicy:
         agree = tally.votes[rows, target] / tally.count
         ready = (
             (target != current)
-            & (gap > self.margin)
+            & (gap > max(self.margin, self.lead_share * _usual_lead(tally.probabilities, current)))
             & (tally.count >= self.min_votes)
             & (agree >= self.min_agree)
             & ~locked[tally.index]
@@ -211,6 +218,16 @@ class RelabelPolicy:
             changed += int(leaves) - int(returns)
             kept.append(decision)
         return kept
+
+
+def _usual_lead(probabilities: np.ndarray, current: np.ndarray) -> float:
+    """Return the median lead of labels that are the most probable class; 1 if none is."""
+    rows = np.arange(len(current))
+    others = probabilities.copy()
+    others[rows, current] = -1.0
+    lead = probabilities[rows, current] - others.max(axis=1, initial=-1.0)
+    shared = lead[lead > 0]
+    return float(np.median(shared)) if len(shared) else 1.0
 
 
 def _check(key: str, value: object, possible: bool, wanted: str) -> None:

@@ -21,6 +21,7 @@ EAGER = {
     "STOP_FRACTION": 1.0,
     "PERIOD_EPOCHS": 1,
     "MARGIN_2": 0.0,
+    "LEAD_SHARE": 0.0,
     "PRIOR_POWER": 0.0,
     "MIN_VOTES": 1,
     "MIN_AGREE": 0.0,

@@ -13,6 +13,7 @@ from drfpn_da.labels import RelabelPolicy, Tally, VoteAccumulator, merge_votes, 
 
 K = 4
 LOOSE = {
+    "lead_share": 0.0,
     "prior_power": 0.0,
     "min_votes": 1,
     "min_agree": 0.0,
@@ -135,6 +136,74 @@ def test_margin_must_be_exceeded():
     assert changes(found) == {1: 1}
 
 
+def test_share_of_the_usual_lead_by_hand():
+    """Shared labels lead by 0.2, 0.6, 0.7 (median 0.6): half of it, 0.3, must be exceeded."""
+    right = [[0.6, 0.4, 0.0], [0.8, 0.2, 0.0], [0.85, 0.0, 0.15]]
+    doubtful = [[0.3, 0.65, 0.05], [0.34, 0.62, 0.04], [0.0, 0.5, 0.5]]
+    tally = make_tally(right + doubtful)
+    policy = RelabelPolicy(**{**LOOSE, "margin": 0.1, "lead_share": 0.5})
+    # Leads 0.35 and 0.28 against the label; the last one is undecided between two other classes.
+    assert changes(decide(policy, tally, [0] * 6)[0]) == {3: 1, 5: 1}
+    policy = RelabelPolicy(**{**LOOSE, "margin": 0.4, "lead_share": 0.5})
+    assert changes(decide(policy, tally, [0] * 6)[0]) == {5: 1}
+
+
+def test_where_the_detector_shares_no_label_nothing_changes():
+    tally = make_tally([[0.0, 1.0], [0.1, 0.9]])
+    assert not decide(RelabelPolicy(**{**LOOSE, "lead_share": 1.0}), tally, [0, 0])[0]
+    assert not decide(
+        RelabelPolicy(**{**LOOSE, "lead_share": 1.0}), make_tally(np.empty((0, 2))), [0]
+    )[0]
+
+
+def noisy_votes(rate, objects=400, hard=0.05, seed=3):
+    """Votes of a detector that has learnt labels flipped at a rate, and those labels.
+
+    It gives what it takes for the true class the share of labels that say so, 1 - rate, and the
+    rest to the others. Of the hard objects it is half sure that they are of another class.
+    """
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, K, objects)
+    labels = np.where(rng.random(objects) < rate, (true + rng.integers(1, K, objects)) % K, true)
+    learnt = np.full((K, K), rate / (K - 1)) + np.eye(K) * (1 - rate - rate / (K - 1))
+    probabilities = learnt[true]
+    mistaken = np.flatnonzero(rng.random(objects) < hard)
+    other = learnt[(true[mistaken] + 1) % K]
+    probabilities[mistaken] = 0.7 * other + 0.3 * learnt[true[mistaken]]
+    return make_tally(probabilities), labels, true
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.3])
+def test_hard_objects_stay_and_ordinary_flips_are_found_at_every_rate(rate):
+    """Hard objects lead by 0.4 of what ordinary ones lead by, which falls from 1 to 0.6."""
+    tally, labels, true = noisy_votes(rate)
+    options = {**LOOSE, "margin": 0.2, "lead_share": 0.7}
+    changed = set(changes(decide(RelabelPolicy(**options), tally, labels)[0]))
+    ordinary = tally.probabilities.argmax(1) == true
+    assert changed >= set(np.flatnonzero(ordinary & (labels != true)).tolist())
+    assert not changed & set(np.flatnonzero(labels == true).tolist())
+    alone = decide(RelabelPolicy(**{**options, "lead_share": 0.0}), tally, labels)[0]
+    assert set(changes(alone)) & set(np.flatnonzero(labels == true).tolist()), "margin alone harms"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.9))
+def test_a_higher_share_changes_a_subset(seed, first, second, margin):
+    rng = np.random.default_rng(seed)
+    tally, labels = make_tally(rng.dirichlet(np.ones(K) * 0.4, 40)), rng.integers(0, K, 40)
+    low, high = (
+        set(
+            changes(
+                decide(
+                    RelabelPolicy(**{**LOOSE, "margin": margin, "lead_share": share}), tally, labels
+                )[0]
+            )
+        )
+        for share in sorted((first, second))
+    )
+    assert high <= low
+
+
 def test_frequent_classes_must_be_surer():
     """Of labels 0, 1, 2 in proportions 6 : 3 : 1, with nobody of class 3."""
     labels = [0] * 6 + [1] * 3 + [2]
@@ -249,6 +318,7 @@ def test_low_group_by_each_ranking(rank_by):
     ("options", "key"),
     [
         ({"margin": 1.0}, "MARGIN_2"),
+        ({"lead_share": 1.5}, "LEAD_SHARE"),
         ({"prior_power": 2.0}, "PRIOR_POWER"),
         ({"min_votes": 0}, "MIN_VOTES"),
         ({"min_agree": 1.5}, "MIN_AGREE"),
