@@ -8,6 +8,8 @@ import logging
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from ..config.combinations import ADAPTIVE, configured_detector
+
 logger = logging.getLogger(__name__)
 
 _PATCH = ("MODEL.PATCH_CLASSIFIER.NUM_CLASSES", "thing_classes")
@@ -25,9 +27,6 @@ CLASS_KEYS = {
     "PatchClassifier": [_PATCH],
     "SoftLabelClassifier": [_PATCH],
 }
-#: Meta-architectures that train on two domains -> the detector inside; None: the one of
-#: MODEL.ADAPT.DETECTOR, which adapts with the objectives of MODEL.ADAPT.OBJECTIVES only.
-ADAPTIVE = {"AdaptiveModel": None, "DepthMixSegmentor": "SemanticSegmentor"}
 
 
 def validate_datasets(cfg: CfgNode) -> None:
@@ -43,13 +42,13 @@ def validate_datasets(cfg: CfgNode) -> None:
         ValueError: a disagreement, or no target; the message names the key and the line to write.
         FileNotFoundError: class names are known only after loading, and the data is missing.
     """
-    keys = CLASS_KEYS.get(_detector(cfg), [])
+    keys = CLASS_KEYS.get(configured_detector(cfg), [])
     splits = ["TRAIN", "TEST"]
     if cfg.DATASETS.TRAIN and adapts(cfg):
         _check_target(cfg)
         if cfg.MODEL.ADAPT.BASELINE == "oracle":
             splits.append("TARGET")
-    elif _detector(cfg) != "SoftLabelClassifier" and cfg.DATASETS.TRAIN and cfg.DATASETS.TARGET:
+    elif configured_detector(cfg) != "SoftLabelClassifier" and cfg.DATASETS.TRAIN and cfg.DATASETS.TARGET:
         logger.warning(
             "DATASETS.TARGET %s is not used: only MODEL.META_ARCHITECTURE %s adapts to a target",
             list(cfg.DATASETS.TARGET),
@@ -79,11 +78,6 @@ def require_target(cfg: CfgNode) -> None:
         f"DATASETS.TARGET is empty, but {reason}: name a data set, register a folder of pictures "
         "(--register-images NAME FOLDER), or write MODEL.ADAPT.BASELINE source_only"
     )
-
-
-def _detector(cfg: CfgNode) -> str:
-    name: str = cfg.MODEL.META_ARCHITECTURE
-    return (ADAPTIVE[name] or cfg.MODEL.ADAPT.DETECTOR) if name in ADAPTIVE else name
 
 
 def adapts(cfg: CfgNode) -> bool:
@@ -158,7 +152,7 @@ def _check_classes(cfg: CfgNode, name: str, key: str, field: str, split: str) ->
             kind = "semantic labels" if field == "stuff_classes" else "boxes"
             raise ValueError(
                 f"dataset '{name}' has no {kind} ({field}), which "
-                f"{_detector(cfg)} needs for training; change DATASETS.{split}"
+                f"{configured_detector(cfg)} needs for training; change DATASETS.{split}"
             )
         return
     count = _lookup(cfg, key)

@@ -17,6 +17,7 @@ from detectron2.utils.events import EventWriter
 from torch import nn
 
 from ..compat import default_trainer_parts
+from ..config import check_config
 from ..data.checked_mapper import CheckedMapper
 from ..data.disparity_loader import DISPARITY_MODELS, build_disparity_loader
 from ..data.patch_loader import build_patch_loader
@@ -56,9 +57,13 @@ class Trainer(DefaultTrainer):
 
     Args:
         cfg: with the keys of drfpn_da; usually what :func:`drfpn_da.engine.start_run` returned.
+
+    Raises:
+        ValueError: a value that cannot be, or methods that do not go together.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
+        check_config(cfg)
         cfg = cfg.clone()
         cfg.defrost()
         cfg.SEED = shared_seed(cfg.SEED)
