@@ -27,7 +27,7 @@ from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
 from .dense_label_hook import build_dense_label_hooks
-from .hooks import PeriodicWriter, PredictionPictures, StepSeed
+from .hooks import PeriodicWriter, PredictionPictures, RunningNormalizer, StepSeed
 from .mix_pictures import build_mix_pictures
 from .model_selection import (
     add_results,
@@ -43,7 +43,7 @@ from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
 from .second_opinion import the_other
 from .soft_label_hook import build_soft_label_hooks
-from .step import amp_trainer, build_ddp_model
+from .step import amp_trainer, build_ddp_model, unoptimised_scripts
 from .wandb_writer import WandbWriter
 
 
@@ -173,6 +173,7 @@ class Trainer(DefaultTrainer):
             *build_dense_label_hooks(cfg),
             *build_pseudo_label_monitors(cfg),
             StepSeed(cfg.SEED),
+            RunningNormalizer(),
             *relabelling,
             *build_soft_label_hooks(cfg),
             *super().build_hooks(),
@@ -215,7 +216,8 @@ class Trainer(DefaultTrainer):
             FloatingPointError: a loss is infinite or NaN; names losses and pictures.
         """
         try:
-            super().run_step()
+            with unoptimised_scripts():
+                super().run_step()
         except FloatingPointError as error:
             files = getattr(self.data_loader, "file_names", [])
             raise FloatingPointError(
