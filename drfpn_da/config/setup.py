@@ -12,7 +12,7 @@ from detectron2.engine import default_argument_parser
 
 from .check import check_config
 from .merge import add_drfpn_da_config
-from .unknown_keys import leaf_keys, unknown_in_file, unknown_key_message
+from .unknown_keys import contradictions, leaf_keys, unknown_in_file, unknown_key_message
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ def merge_file(cfg: CfgNode, path: str) -> None:
 
     Raises:
         KeyError: an unknown key; the message names its file (which may be a base) and near keys.
+        ValueError: a value of the wrong type, or below a key that has a value itself.
     """
     try:
         cfg.merge_from_file(path)
@@ -123,6 +124,11 @@ def merge_file(cfg: CfgNode, path: str) -> None:
         if unknown is None:
             raise
         raise KeyError(unknown_key_message(*unknown, cfg)) from None
+    except AssertionError as error:  # a value in the one file is a node in the other
+        raise ValueError(
+            f"{path} cannot be joined with its base: {', '.join(contradictions(path, cfg))} lies "
+            f"below a key that has a value ({error})"
+        ) from None
 
 
 def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
@@ -140,14 +146,13 @@ def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
             f"options come in pairs KEY VALUE, but {len(options)} words were given: "
             f"{' '.join(options)} (flags such as --resume stand before the first option)"
         )
-    try:
-        cfg.merge_from_list(options)
-    except AssertionError:
-        known = set(leaf_keys(cfg))
-        for key in options[::2]:
-            if key not in known:
-                raise KeyError(unknown_key_message(key, "the command line", cfg)) from None
-        raise
+    known = set(leaf_keys(cfg))
+    for key in options[::2]:
+        # yacs would look for a key inside of a value.
+        inside = any(key.startswith(f"{leaf}.") for leaf in known)
+        if inside or not (key in known or any(leaf.startswith(f"{key}.") for leaf in known)):
+            raise KeyError(unknown_key_message(key, "the command line", cfg))
+    cfg.merge_from_list(options)
 
 
 def register_datasets(cfg: CfgNode) -> None:

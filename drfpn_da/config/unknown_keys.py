@@ -53,6 +53,14 @@ def unknown_in_file(path: str, cfg: CfgNode) -> tuple[str, str] | None:
     return unknown_in_file(_resolve(base, path), cfg) if base else None
 
 
+def contradictions(path: str, cfg: CfgNode) -> list[str]:
+    """Return keys of a YAML file that are values in ``cfg``, but have keys below them there."""
+    with PathManager.open(path, "r") as file:
+        tree = yaml.load(file, Loader=yaml.BaseLoader) or {}
+    known = set(leaf_keys(cfg))
+    return [key for key in leaf_keys(tree) if any(key.startswith(f"{leaf}.") for leaf in known)]
+
+
 def _exists(key: str, known: set[str]) -> bool:
     """Whether the key is a leaf, an inner node, or inside a leaf whose value is a dict."""
     parts = key.split(".")

@@ -56,7 +56,7 @@ def validate_datasets(cfg: CfgNode) -> None:
         )
     for split in splits:
         for name in cfg.DATASETS[split]:
-            check_registered(name)
+            check_registered(name, f"DATASETS.{split}")
             for key, field in keys:
                 _check_classes(cfg, name, key, field, split)
             if split != "TEST":
@@ -94,7 +94,7 @@ def _check_target(cfg: CfgNode) -> None:
     """Check the names of the target; say aloud what is allowed, but seldom meant."""
     require_target(cfg)
     for name in cfg.DATASETS.TARGET:
-        check_registered(name)
+        check_registered(name, "DATASETS.TARGET")
         if name in cfg.DATASETS.TRAIN:
             few = cfg.DATASETS.LABELLED.COUNT or cfg.DATASETS.LABELLED.FILE
             logger.warning(
@@ -114,15 +114,20 @@ def _check_target(cfg: CfgNode) -> None:
             )
 
 
-def check_registered(name: str) -> None:
-    """Raise KeyError, with the nearest names, when a data set is not registered."""
+def check_registered(name: str, key: str = "") -> None:
+    """Raise KeyError, with the nearest names, when a data set is not registered.
+
+    Args:
+        name: of the data set.
+        key: config key that has it, for the message.
+    """
     known = DatasetCatalog.list()
     if name in known:
         return
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise KeyError(
-        f"dataset '{name}' is not registered; {hint}"
+        f"dataset '{name}'{f' ({key})' if key else ''} is not registered; {hint}"
         "Register your own with --register NAME ANNOTATIONS.json IMAGES or, without labels, with "
         "--register-images NAME FOLDER"
     )

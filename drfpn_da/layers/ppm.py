@@ -40,7 +40,7 @@ class PyramidPooling(nn.Module):
         self.sizes = tuple(sizes)
 
         def build(channels: int, bias: bool) -> Conv2d:
-            layer = build_norm(norm, out_channels, "PPM norm")
+            layer = build_norm(norm, out_channels, "MODEL.DRFPN.PPM.NORM")
             return Conv2d(channels, out_channels, 1, bias=bias and layer is None, norm=layer)
 
         self.reduce = build(in_channels, True)

@@ -8,6 +8,7 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 
 from drfpn_da.config import check_config
+from tests.integration import composition
 from tests.integration.composition import (
     DETECTORS,
     SYSTEMS,
@@ -15,6 +16,7 @@ from tests.integration.composition import (
     cells_of_detectors,
     cells_of_pairs,
 )
+from tests.scripts import load_script
 from tests.tiny_detectors import make_inputs, make_target
 
 CELLS = [*cells_of_detectors(), *cells_of_pairs()]
@@ -86,8 +88,14 @@ def test_an_illegal_pair_is_refused_with_its_reason(cell):
         build(cell)
 
 
-def test_the_table_is_whole():
-    """No detector without a system that it takes but the classifier, none refused by mistake."""
+def test_committed_page_is_current(repository):
+    generator = load_script(repository / "tools" / "generate_composition_docs.py")
+    page = generator.render(composition)
+    assert generator.TARGET.read_text(encoding="utf-8") == page, "run `make docs` and commit"
+    # Each "yes" is tried here, but for contexts beside the alignment that they are a part of.
+    assert page.count("| yes") == len({(c.detector, c.systems) for c in LEGAL if not c.options}) + 1
+
+
+def test_nobody_is_refused_everywhere():
     for name, system in SYSTEMS.items():
         assert set(system.refused) < set(DETECTORS), name
-    assert len(list(cells_of_detectors())) == len(DETECTORS) * len(SYSTEMS)
