@@ -126,8 +126,8 @@ def merge_file(cfg: CfgNode, path: str) -> None:
         raise KeyError(unknown_key_message(*unknown, cfg)) from None
     except AssertionError as error:  # a value in the one file is a node in the other
         raise ValueError(
-            f"{path} cannot be joined with its base: {', '.join(contradictions(path, cfg))} lies "
-            f"below a key that has a value ({error})"
+            f"{path} contradicts its base ({error}); a value, not a node of keys, is to be written "
+            f"for {' and '.join(contradictions(path, cfg))}"
         ) from None
 
 

@@ -54,11 +54,17 @@ def unknown_in_file(path: str, cfg: CfgNode) -> tuple[str, str] | None:
 
 
 def contradictions(path: str, cfg: CfgNode) -> list[str]:
-    """Return keys of a YAML file that are values in ``cfg``, but have keys below them there."""
+    """Return keys of a YAML file that are values in ``cfg``, but hold further keys in the file."""
     with PathManager.open(path, "r") as file:
         tree = yaml.load(file, Loader=yaml.BaseLoader) or {}
-    known = set(leaf_keys(cfg))
-    return [key for key in leaf_keys(tree) if any(key.startswith(f"{leaf}.") for leaf in known)]
+    return sorted(set(leaf_keys(cfg)) & set(_nodes(tree)))
+
+
+def _nodes(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield f"{prefix}{key}"
+            yield from _nodes(value, f"{prefix}{key}.")
 
 
 def _exists(key: str, known: set[str]) -> bool:

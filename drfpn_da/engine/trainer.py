@@ -18,6 +18,7 @@ from torch import nn
 
 from ..compat import default_trainer_parts
 from ..config import check_config
+from ..config.combinations import lookup
 from ..data.checked_mapper import CheckedMapper
 from ..data.disparity_loader import DISPARITY_MODELS, build_disparity_loader
 from ..data.patch_loader import build_patch_loader
@@ -45,6 +46,14 @@ from .second_opinion import the_other
 from .soft_label_hook import build_soft_label_hooks
 from .step import amp_trainer, build_ddp_model, unoptimised_scripts
 from .wandb_writer import WandbWriter
+
+#: Names of features that detectron2's heads look up without a word about the key.
+FEATURE_KEYS = (
+    "MODEL.RPN.IN_FEATURES",
+    "MODEL.ROI_HEADS.IN_FEATURES",
+    "MODEL.RETINANET.IN_FEATURES",
+    "MODEL.SEM_SEG_HEAD.IN_FEATURES",
+)
 
 
 class Trainer(DefaultTrainer):
@@ -74,6 +83,20 @@ class Trainer(DefaultTrainer):
             AMPTrainer=amp_trainer(cfg.SOLVER.AMP.PRECISION, torch.device(cfg.MODEL.DEVICE)),
         ):
             super().__init__(cfg)
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Return detectron2's model, with errors that name the key of a feature that is missing."""
+        try:
+            return super().build_model(cfg)
+        except KeyError as error:
+            askers = [key for key in FEATURE_KEYS if error.args[0] in lookup(cfg, key)]
+            if not askers:
+                raise
+            raise KeyError(
+                f"the backbone {cfg.MODEL.BACKBONE.NAME} gives no '{error.args[0]}', which "
+                f"{' and '.join(askers)} may ask for: change that, or what the backbone gives"
+            ) from error
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

@@ -36,7 +36,7 @@ class PyramidPooling(nn.Module):
     ) -> None:
         super().__init__()
         if not sizes or min(sizes) < 1:
-            raise ValueError(f"PPM sizes must be positive and not empty, got {list(sizes)}")
+            raise ValueError(f"MODEL.DRFPN.PPM.SIZES must be positive, not {list(sizes)}")
         self.sizes = tuple(sizes)
 
         def build(channels: int, bias: bool) -> Conv2d:
