@@ -52,8 +52,9 @@ type: install  ## mypy
 
 check: lint type test  ## What CI runs
 
-docs: install  ## Write docs/configs.md anew from drfpn_da/config/keys/
+docs: install  ## Write docs/configs.md and docs/composition.md anew
 	$(BIN)/python tools/generate_config_docs.py
+	$(BIN)/python tools/generate_composition_docs.py
 
 api: install  ## Write the snapshot of the public names anew, after a wanted change
 	$(BIN)/python tests/test_public_api.py

@@ -10,8 +10,9 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_argument_parser
 
+from .check import check_config
 from .merge import add_drfpn_da_config
-from .unknown_keys import leaf_keys, unknown_in_file, unknown_key_message
+from .unknown_keys import contradictions, leaf_keys, unknown_in_file, unknown_key_message
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     Raises:
         FileNotFoundError: the config file does not exist; nor does a config of that name.
         KeyError: an unknown key, with its file and the nearest existing keys.
-        ValueError: a value of the wrong type, or an option without a value.
+        ValueError: a value of the wrong type or out of range, methods that do not go together, or an
+            option without a value.
     """
     cfg = base_cfg()
     if getattr(args, "config_file", ""):
@@ -66,8 +68,9 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         merge_file(cfg, args.config_file)
     merge_options(cfg, getattr(args, "opts", None) or [])
     for key, option in (("REGISTER", "register"), ("REGISTER_IMAGES", "register_images")):
-        entries = [*cfg.DATASETS[key], *(getattr(args, option, None) or [])]
-        cfg.DATASETS[key] = [list(entry) for entry in entries]
+        added = [list(entry) for entry in getattr(args, option, None) or []]
+        cfg.DATASETS[key] = [*cfg.DATASETS[key], *added]
+    check_config(cfg)
     register_datasets(cfg)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         logger.warning("CUDA is not available: MODEL.DEVICE is 'cpu' instead of 'cuda'")
@@ -112,6 +115,7 @@ def merge_file(cfg: CfgNode, path: str) -> None:
 
     Raises:
         KeyError: an unknown key; the message names its file (which may be a base) and near keys.
+        ValueError: a value of the wrong type, or below a key that has a value itself.
     """
     try:
         cfg.merge_from_file(path)
@@ -120,6 +124,11 @@ def merge_file(cfg: CfgNode, path: str) -> None:
         if unknown is None:
             raise
         raise KeyError(unknown_key_message(*unknown, cfg)) from None
+    except AssertionError as error:  # a value in the one file is a node in the other
+        raise ValueError(
+            f"{path} contradicts its base ({error}); a value, not a node of keys, is to be written "
+            f"for {' and '.join(contradictions(path, cfg))}"
+        ) from None
 
 
 def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
@@ -137,35 +146,24 @@ def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
             f"options come in pairs KEY VALUE, but {len(options)} words were given: "
             f"{' '.join(options)} (flags such as --resume stand before the first option)"
         )
-    try:
-        cfg.merge_from_list(options)
-    except AssertionError:
-        known = set(leaf_keys(cfg))
-        for key in options[::2]:
-            if key not in known:
-                raise KeyError(unknown_key_message(key, "the command line", cfg)) from None
-        raise
+    known = set(leaf_keys(cfg))
+    for key in options[::2]:
+        # yacs would look for a key inside of a value.
+        inside = any(key.startswith(f"{leaf}.") for leaf in known)
+        if inside or not (key in known or any(leaf.startswith(f"{key}.") for leaf in known)):
+            raise KeyError(unknown_key_message(key, "the command line", cfg))
+    cfg.merge_from_list(options)
 
 
 def register_datasets(cfg: CfgNode) -> None:
     """Register the data sets of ``DATASETS.REGISTER`` and ``DATASETS.REGISTER_IMAGES``.
 
     Raises:
-        ValueError: an entry is not [name, annotation.json, image folder] or [name, image folder].
         FileNotFoundError: a file or folder is missing.
     """
     from ..data import register_coco_json, register_image_folder
 
     for entry in cfg.DATASETS.REGISTER:
-        if len(entry) != 3:
-            raise ValueError(
-                f"DATASETS.REGISTER has {entry}; an entry is [name, annotation.json, image folder]"
-            )
         register_coco_json(*entry)
-    for entry in cfg.DATASETS.REGISTER_IMAGES:
-        if len(entry) != 2:
-            raise ValueError(
-                f"DATASETS.REGISTER_IMAGES has {entry}; an entry is [name, image folder]"
-            )
-        name, folder = entry
+    for name, folder in cfg.DATASETS.REGISTER_IMAGES:
         register_image_folder(name, folder, cfg.INPUT.SKIP_UNREADABLE_TARGET)

@@ -53,6 +53,20 @@ def unknown_in_file(path: str, cfg: CfgNode) -> tuple[str, str] | None:
     return unknown_in_file(_resolve(base, path), cfg) if base else None
 
 
+def contradictions(path: str, cfg: CfgNode) -> list[str]:
+    """Return keys of a YAML file that are values in ``cfg``, but hold further keys in the file."""
+    with PathManager.open(path, "r") as file:
+        tree = yaml.load(file, Loader=yaml.BaseLoader) or {}
+    return sorted(set(leaf_keys(cfg)) & set(_nodes(tree)))
+
+
+def _nodes(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield f"{prefix}{key}"
+            yield from _nodes(value, f"{prefix}{key}.")
+
+
 def _exists(key: str, known: set[str]) -> bool:
     """Whether the key is a leaf, an inner node, or inside a leaf whose value is a dict."""
     parts = key.split(".")

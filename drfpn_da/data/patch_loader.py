@@ -69,7 +69,7 @@ def split_patches(cfg: CfgNode) -> PatchPool:
     if cfg.DATASETS.TARGET:
         others = []
         for name in cfg.DATASETS.TARGET:
-            check_registered(name)
+            check_registered(name, "DATASETS.TARGET")
             others += list(DatasetCatalog.get(name))
         shared = given.intersection(record["file_name"] for record in others)
         if shared:

@@ -79,7 +79,7 @@ def get_target_dicts(names: str | Sequence[str], keep: Sequence[str] = ()) -> An
     """
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
-        check_registered(name)
+        check_registered(name, "DATASETS.TARGET")
     sets = [DatasetCatalog.get(name) for name in names]
     for name, records in zip(names, sets):
         if not len(records):

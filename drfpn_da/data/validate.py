@@ -8,6 +8,8 @@ import logging
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from ..config.combinations import ADAPTIVE, configured_detector
+
 logger = logging.getLogger(__name__)
 
 _PATCH = ("MODEL.PATCH_CLASSIFIER.NUM_CLASSES", "thing_classes")
@@ -25,9 +27,6 @@ CLASS_KEYS = {
     "PatchClassifier": [_PATCH],
     "SoftLabelClassifier": [_PATCH],
 }
-#: Meta-architectures that train on two domains -> the detector inside; None: the one of
-#: MODEL.ADAPT.DETECTOR, which adapts with the objectives of MODEL.ADAPT.OBJECTIVES only.
-ADAPTIVE = {"AdaptiveModel": None, "DepthMixSegmentor": "SemanticSegmentor"}
 
 
 def validate_datasets(cfg: CfgNode) -> None:
@@ -43,13 +42,13 @@ def validate_datasets(cfg: CfgNode) -> None:
         ValueError: a disagreement, or no target; the message names the key and the line to write.
         FileNotFoundError: class names are known only after loading, and the data is missing.
     """
-    keys = CLASS_KEYS.get(_detector(cfg), [])
+    keys = CLASS_KEYS.get(configured_detector(cfg), [])
     splits = ["TRAIN", "TEST"]
     if cfg.DATASETS.TRAIN and adapts(cfg):
         _check_target(cfg)
         if cfg.MODEL.ADAPT.BASELINE == "oracle":
             splits.append("TARGET")
-    elif _detector(cfg) != "SoftLabelClassifier" and cfg.DATASETS.TRAIN and cfg.DATASETS.TARGET:
+    elif configured_detector(cfg) != "SoftLabelClassifier" and cfg.DATASETS.TRAIN and cfg.DATASETS.TARGET:
         logger.warning(
             "DATASETS.TARGET %s is not used: only MODEL.META_ARCHITECTURE %s adapts to a target",
             list(cfg.DATASETS.TARGET),
@@ -57,7 +56,7 @@ def validate_datasets(cfg: CfgNode) -> None:
         )
     for split in splits:
         for name in cfg.DATASETS[split]:
-            check_registered(name)
+            check_registered(name, f"DATASETS.{split}")
             for key, field in keys:
                 _check_classes(cfg, name, key, field, split)
             if split != "TEST":
@@ -81,11 +80,6 @@ def require_target(cfg: CfgNode) -> None:
     )
 
 
-def _detector(cfg: CfgNode) -> str:
-    name: str = cfg.MODEL.META_ARCHITECTURE
-    return (ADAPTIVE[name] or cfg.MODEL.ADAPT.DETECTOR) if name in ADAPTIVE else name
-
-
 def adapts(cfg: CfgNode) -> bool:
     """Whether training reads the target data sets."""
     name = cfg.MODEL.META_ARCHITECTURE
@@ -100,7 +94,7 @@ def _check_target(cfg: CfgNode) -> None:
     """Check the names of the target; say aloud what is allowed, but seldom meant."""
     require_target(cfg)
     for name in cfg.DATASETS.TARGET:
-        check_registered(name)
+        check_registered(name, "DATASETS.TARGET")
         if name in cfg.DATASETS.TRAIN:
             few = cfg.DATASETS.LABELLED.COUNT or cfg.DATASETS.LABELLED.FILE
             logger.warning(
@@ -120,15 +114,20 @@ def _check_target(cfg: CfgNode) -> None:
             )
 
 
-def check_registered(name: str) -> None:
-    """Raise KeyError, with the nearest names, when a data set is not registered."""
+def check_registered(name: str, key: str = "") -> None:
+    """Raise KeyError, with the nearest names, when a data set is not registered.
+
+    Args:
+        name: of the data set.
+        key: config key that has it, for the message.
+    """
     known = DatasetCatalog.list()
     if name in known:
         return
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise KeyError(
-        f"dataset '{name}' is not registered; {hint}"
+        f"dataset '{name}'{f' ({key})' if key else ''} is not registered; {hint}"
         "Register your own with --register NAME ANNOTATIONS.json IMAGES or, without labels, with "
         "--register-images NAME FOLDER"
     )
@@ -158,7 +157,7 @@ def _check_classes(cfg: CfgNode, name: str, key: str, field: str, split: str) ->
             kind = "semantic labels" if field == "stuff_classes" else "boxes"
             raise ValueError(
                 f"dataset '{name}' has no {kind} ({field}), which "
-                f"{_detector(cfg)} needs for training; change DATASETS.{split}"
+                f"{configured_detector(cfg)} needs for training; change DATASETS.{split}"
             )
         return
     count = _lookup(cfg, key)

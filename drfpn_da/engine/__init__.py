@@ -4,7 +4,7 @@ from .dense_label_hook import DenseLabelHook
 from .depth_student import StudentUncertainty
 from .domain_features import pool_features
 from .grid_features import pool_grid_features
-from .hooks import BestCheckpointer, PredictionPictures, StepSeed
+from .hooks import BestCheckpointer, PredictionPictures, RunningNormalizer, StepSeed
 from .lazy import evaluate_lazy, start_lazy_run, train_lazy
 from .relabel_hook import SCNRelabelHook
 from .run import start_run
@@ -19,6 +19,7 @@ __all__ = [
     "CPUAMPTrainer",
     "DenseLabelHook",
     "PredictionPictures",
+    "RunningNormalizer",
     "SecondOpinion",
     "SCNRelabelHook",
     "SoftLabelHook",

@@ -61,6 +61,11 @@ class DenseLabelHook(HookBase):
                 "MODEL.PSEUDO_LABEL.STORE needs target data sets that list their pictures, but one "
                 f"of {list(cfg.DATASETS.TARGET)} is a map-style data set: write STORE.ENABLED False"
             )
+        if not records:
+            raise ValueError(
+                "MODEL.PSEUDO_LABEL.STORE.ENABLED labels the pictures of DATASETS.TARGET, which is "
+                "empty: name a data set, or write False"
+            )
         names = MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).get("stuff_classes")
         store = DenseLabelStore(
             Path(cfg.OUTPUT_DIR, FOLDER),

@@ -18,6 +18,7 @@ from detectron2.data import (
 )
 from detectron2.engine import HookBase, hooks
 from detectron2.evaluation import inference_context
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 from PIL import Image
@@ -41,6 +42,33 @@ class StepSeed(HookBase):
     def before_step(self) -> None:
         """Seed the generators of Python, numpy and torch."""
         seed_everything(derive_seed(self._seed, Stream.STEP, self.trainer.iter, comm.get_rank()))
+
+
+class RunningNormalizer(HookBase):
+    """Saves the running number of positives by which RetinaNet and FCOS divide their losses.
+
+    detectron2 keeps it as a plain number, which no checkpoint of the model holds: without it a
+    resumed run would begin to count anew.
+    """
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the numbers so far, by the names of their modules."""
+        return {
+            name: module.loss_normalizer
+            for name, module in self._detectors().items()
+            if hasattr(module, "loss_normalizer")
+        }
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Go on from saved numbers."""
+        detectors = self._detectors()
+        for name in detectors.keys() & state.keys():
+            detectors[name].loss_normalizer = state[name]
+
+    def _detectors(self) -> dict[str, DenseDetector]:
+        model = self.trainer.model
+        plain = model.module if isinstance(model, DistributedDataParallel) else model
+        return {n: m for n, m in plain.named_modules() if isinstance(m, DenseDetector)}
 
 
 class BestCheckpointer(hooks.BestCheckpointer):

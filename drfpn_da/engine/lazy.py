@@ -21,9 +21,9 @@ from ..config.setup import find_config_file
 from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything, seeded
 from ..data.two_stream import build_target_loader, build_two_stream_loader
-from .hooks import StepSeed
+from .hooks import RunningNormalizer, StepSeed
 from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
-from .step import amp_trainer, build_ddp_model
+from .step import amp_trainer, build_ddp_model, unoptimised_scripts
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +111,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
     trainer.register_hooks(
         [
             StepSeed(cfg.train.seed),
+            RunningNormalizer(),
             *(instantiate(hook) for hook in cfg.train.get("hooks", [])),
             hooks.IterationTimer(),
             hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
@@ -127,7 +128,8 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
     checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
     start = trainer.iter + 1 if resume and checkpointer.has_checkpoint() else 0
     loader.start_iter = start
-    trainer.train(start, cfg.train.max_iter)
+    with unoptimised_scripts():
+        trainer.train(start, cfg.train.max_iter)
     return results or None
 
 

@@ -53,7 +53,7 @@ class PseudoLabelMonitor(HookBase):
             ValueError: there is no period.
         """
         node = cfg.MODEL.PSEUDO_LABEL.MONITOR
-        check_registered(node.DATASET)
+        check_registered(node.DATASET, "MODEL.PSEUDO_LABEL.MONITOR.DATASET")
         period = node.PERIOD or cfg.TEST.EVAL_PERIOD
         if period < 1:
             raise ValueError(

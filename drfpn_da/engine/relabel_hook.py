@@ -89,6 +89,11 @@ class SCNRelabelHook(HookBase):
             "min_iou": min_iou,
             "probabilities": probabilities,
         }
+        if start_journal and not os.path.isfile(start_journal):
+            raise FileNotFoundError(
+                f"SCN_RELABEL.JOURNAL {start_journal} does not exist; write the path of a journal, "
+                "or '' to start without one"
+            )
         before = RelabelStore.load(start_journal, annotations.datasets) if start_journal else None
         self.store = RelabelStore(annotations.datasets, settings, before.entries if before else ())
 

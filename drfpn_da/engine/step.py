@@ -43,6 +43,15 @@ def build_ddp_model(model: nn.Module, **kwargs: Any) -> nn.Module:
     return create_ddp_model(model, device_ids=None, **kwargs)
 
 
+def unoptimised_scripts() -> contextlib.AbstractContextManager:
+    """Return a context in which scripted functions compute the same at every call.
+
+    The losses of RetinaNet and FCOS are scripted. TorchScript profiles its first calls and rounds
+    otherwise from then on, so that a resumed process would part from an unbroken one.
+    """
+    return torch.jit.optimized_execution(False)
+
+
 def model_device(model: nn.Module) -> torch.device:
     """Return the device of the model's first parameter."""
     return next(model.parameters()).device

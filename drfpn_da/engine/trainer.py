@@ -17,6 +17,8 @@ from detectron2.utils.events import EventWriter
 from torch import nn
 
 from ..compat import default_trainer_parts
+from ..config import check_config
+from ..config.combinations import lookup
 from ..data.checked_mapper import CheckedMapper
 from ..data.disparity_loader import DISPARITY_MODELS, build_disparity_loader
 from ..data.patch_loader import build_patch_loader
@@ -26,7 +28,7 @@ from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
 from .dense_label_hook import build_dense_label_hooks
-from .hooks import PeriodicWriter, PredictionPictures, StepSeed
+from .hooks import PeriodicWriter, PredictionPictures, RunningNormalizer, StepSeed
 from .mix_pictures import build_mix_pictures
 from .model_selection import (
     add_results,
@@ -42,8 +44,16 @@ from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
 from .second_opinion import the_other
 from .soft_label_hook import build_soft_label_hooks
-from .step import amp_trainer, build_ddp_model
+from .step import amp_trainer, build_ddp_model, unoptimised_scripts
 from .wandb_writer import WandbWriter
+
+#: Names of features that detectron2's heads look up without a word about the key.
+FEATURE_KEYS = (
+    "MODEL.RPN.IN_FEATURES",
+    "MODEL.ROI_HEADS.IN_FEATURES",
+    "MODEL.RETINANET.IN_FEATURES",
+    "MODEL.SEM_SEG_HEAD.IN_FEATURES",
+)
 
 
 class Trainer(DefaultTrainer):
@@ -56,9 +66,13 @@ class Trainer(DefaultTrainer):
 
     Args:
         cfg: with the keys of drfpn_da; usually what :func:`drfpn_da.engine.start_run` returned.
+
+    Raises:
+        ValueError: a value that cannot be, or methods that do not go together.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
+        check_config(cfg)
         cfg = cfg.clone()
         cfg.defrost()
         cfg.SEED = shared_seed(cfg.SEED)
@@ -69,6 +83,20 @@ class Trainer(DefaultTrainer):
             AMPTrainer=amp_trainer(cfg.SOLVER.AMP.PRECISION, torch.device(cfg.MODEL.DEVICE)),
         ):
             super().__init__(cfg)
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Return detectron2's model, with errors that name the key of a feature that is missing."""
+        try:
+            return super().build_model(cfg)
+        except KeyError as error:
+            askers = [key for key in FEATURE_KEYS if error.args[0] in lookup(cfg, key)]
+            if not askers:
+                raise
+            raise KeyError(
+                f"the backbone {cfg.MODEL.BACKBONE.NAME} gives no '{error.args[0]}', which "
+                f"{' and '.join(askers)} may ask for: change that, or what the backbone gives"
+            ) from error
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -168,6 +196,7 @@ class Trainer(DefaultTrainer):
             *build_dense_label_hooks(cfg),
             *build_pseudo_label_monitors(cfg),
             StepSeed(cfg.SEED),
+            RunningNormalizer(),
             *relabelling,
             *build_soft_label_hooks(cfg),
             *super().build_hooks(),
@@ -210,7 +239,8 @@ class Trainer(DefaultTrainer):
             FloatingPointError: a loss is infinite or NaN; names losses and pictures.
         """
         try:
-            super().run_step()
+            with unoptimised_scripts():
+                super().run_step()
         except FloatingPointError as error:
             files = getattr(self.data_loader, "file_names", [])
             raise FloatingPointError(

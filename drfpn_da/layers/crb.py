@@ -38,7 +38,7 @@ class ChannelRefinementBlock(nn.Module):
     ) -> None:
         super().__init__()
         if gate_act not in _GATE_ACTIVATIONS:
-            raise ValueError(f"CRB gate_act {gate_act!r} is none of {sorted(_GATE_ACTIVATIONS)}")
+            raise ValueError(f"MODEL.DRFPN.CRB.GATE_ACT {gate_act!r} is none of {sorted(_GATE_ACTIVATIONS)}")
         self.residual = residual
         self.input = Conv2d(
             channels,
@@ -46,14 +46,14 @@ class ChannelRefinementBlock(nn.Module):
             3,
             padding=1,
             bias=not norm,
-            norm=build_norm(norm, channels, "CRB norm"),
+            norm=build_norm(norm, channels, "MODEL.DRFPN.CRB.NORM"),
         )
         self.gate = Conv2d(
             channels,
             channels,
             1,
             bias=not gate_norm,
-            norm=build_norm(gate_norm, channels, "CRB gate_norm"),
+            norm=build_norm(gate_norm, channels, "MODEL.DRFPN.CRB.GATE_NORM"),
         )
         self.gate_act = _GATE_ACTIVATIONS[gate_act]()
 

@@ -93,13 +93,13 @@ class LocalDiscriminator(DomainDiscriminator):
         init_std: float = 0.0,
         input_relu: bool = False,
     ) -> None:
-        first, second = _widths("LocalDiscriminator", channels, 2)
+        first, second = _widths("LOCAL", channels, 2)
         super().__init__(in_channels, second)
         self.input_relu = input_relu
         self.conv1 = nn.Conv2d(in_channels, first, 1, bias=False)
-        self.bn1 = build_norm(norm, first, "LocalDiscriminator norm")
+        self.bn1 = build_norm(norm, first, "MODEL.STRONG_WEAK.LOCAL.NORM")
         self.conv2 = nn.Conv2d(first, second, 1, bias=False)
-        self.bn2 = build_norm(norm, second, "LocalDiscriminator norm")
+        self.bn2 = build_norm(norm, second, "MODEL.STRONG_WEAK.LOCAL.NORM")
         self.conv3 = nn.Conv2d(second, 1, 1, bias=False)
         if init_std > 0:
             for conv in (self.conv1, self.conv2, self.conv3):
@@ -173,7 +173,7 @@ class GlobalDiscriminator(DomainDiscriminator):
         gamma: float = 5.0,
         exponential: bool = False,
     ) -> None:
-        first, second, third = _widths("GlobalDiscriminator", channels, 3)
+        first, second, third = _widths("GLOBAL", channels, 3)
         super().__init__(in_channels, third)
         if not 0 <= dropout < 1 or gamma < 0:
             raise ValueError(
@@ -181,7 +181,7 @@ class GlobalDiscriminator(DomainDiscriminator):
                 "negative (MODEL.STRONG_WEAK.GLOBAL.DROPOUT, GAMMA)"
             )
         self.dropout, self.gamma, self.exponential = dropout, gamma, exponential
-        where = "GlobalDiscriminator norm"
+        where = "MODEL.STRONG_WEAK.GLOBAL.NORM"
         self.conv1 = nn.Conv2d(in_channels, first, 3, stride=2, padding=1, bias=False)
         self.bn1 = build_norm(norm, first, where)
         self.conv2 = nn.Conv2d(first, second, 3, stride=2, padding=1, bias=False)
@@ -231,9 +231,11 @@ class GlobalDiscriminator(DomainDiscriminator):
         return logits.detach().float().softmax(dim=1)[:, 1]
 
 
-def _widths(name: str, channels: Sequence[int], count: int) -> list[int]:
+def _widths(part: str, channels: Sequence[int], count: int) -> list[int]:
     if len(channels) != count or min(channels) < 1:
-        raise ValueError(f"{name}: channels {list(channels)} must be {count} positive widths")
+        raise ValueError(
+            f"MODEL.STRONG_WEAK.{part}.CHANNELS {list(channels)} must be {count} positive widths"
+        )
     return list(channels)
 
 

@@ -36,11 +36,11 @@ class PyramidPooling(nn.Module):
     ) -> None:
         super().__init__()
         if not sizes or min(sizes) < 1:
-            raise ValueError(f"PPM sizes must be positive and not empty, got {list(sizes)}")
+            raise ValueError(f"MODEL.DRFPN.PPM.SIZES must be positive, not {list(sizes)}")
         self.sizes = tuple(sizes)
 
         def build(channels: int, bias: bool) -> Conv2d:
-            layer = build_norm(norm, out_channels, "PPM norm")
+            layer = build_norm(norm, out_channels, "MODEL.DRFPN.PPM.NORM")
             return Conv2d(channels, out_channels, 1, bias=bias and layer is None, norm=layer)
 
         self.reduce = build(in_channels, True)

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from .meta_arch.adaptive import picture_sizes, preprocess
 from .objective import AdaptationStep
+from .sem_seg_logits import check_segmentor
 
 
 def check_own_disparity(detector: nn.Module, user: str) -> None:
     """Raise ValueError unless the detector's semantic head predicts disparity."""
-    head = getattr(detector, "sem_seg_head", None)
+    check_segmentor(detector, user)
+    head = detector.sem_seg_head
     if not hasattr(head, "disparities"):
         raise ValueError(
             f"{user} needs a semantic head that predicts disparity, which {type(head).__name__} of "

@@ -252,7 +252,10 @@ def _taps_of(key: str, node: CfgNode, features: FeatureTaps) -> list[AlignmentTa
             f"FEATURES {names}"
         )
     build = DOMAIN_DISCRIMINATOR_REGISTRY.get(node.DISCRIMINATOR)
-    channels = [features.shape(name).channels for name in names]
+    try:
+        channels = [features.shape(name).channels for name in names]
+    except (KeyError, ValueError) as error:
+        raise type(error)(f"MODEL.STRONG_WEAK.{key}.FEATURES: {error.args[0]}") from None
     if not node.SHARED:
         discriminators = [build(node, width) for width in channels]
     elif len(set(channels)) == 1:

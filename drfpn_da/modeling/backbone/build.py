@@ -70,6 +70,11 @@ def _build_top_block(
 def build_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> DRFPN:
     """DRFPN over the backbone ``MODEL.DRFPN.BODY``, topped by ``MODEL.DRFPN.TOP_BLOCK``."""
     node = cfg.MODEL.DRFPN
+    if node.BODY == build_drfpn_backbone.__name__:
+        raise ValueError(
+            f"MODEL.DRFPN.BODY is '{node.BODY}', the pyramid itself; write the network below it, "
+            "such as build_resnet_backbone"
+        )
     return _build(cfg, input_shape, node.BODY, node.TOP_BLOCK, node.TOP_RELU)
 
 

@@ -1,0 +1,124 @@
+"""Which detectors a method works with, as far as a config tells: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from detectron2.config import CfgNode
+
+#: Meta-architectures that train on two domains -> the detector inside; None: the one of
+#: MODEL.ADAPT.DETECTOR, which adapts with the objectives of MODEL.ADAPT.OBJECTIVES only.
+ADAPTIVE = {"AdaptiveModel": None, "DepthMixSegmentor": "SemanticSegmentor"}
+RCNN = frozenset({"GeneralizedRCNN", "PanopticFPN"})
+DENSE = frozenset({"RetinaNet", "FCOS"})
+SEGMENTORS = frozenset({"SemanticSegmentor"})
+CLASSIFIERS = frozenset({"PatchClassifier", "SoftLabelClassifier"})
+DEPTH = frozenset({"SelfSupervisedDepth", "DepthStudent"})
+#: Detectors that the table speaks of; those that others have registered pass.
+KNOWN = RCNN | DENSE | SEGMENTORS | CLASSIFIERS | DEPTH
+
+
+def configured_detector(cfg: CfgNode) -> str:
+    """Return the name of the detector, the one inside an adaptive model."""
+    name: str = cfg.MODEL.META_ARCHITECTURE
+    return (ADAPTIVE[name] or cfg.MODEL.ADAPT.DETECTOR) if name in ADAPTIVE else name
+
+
+@dataclass(frozen=True)
+class Need:
+    """A value of a key that only some detectors can follow.
+
+    Attributes:
+        key: full name.
+        asks: whether a value asks for the method.
+        detectors: that can.
+        why: what the others lack.
+        mend: what to write.
+    """
+
+    key: str
+    asks: Callable[[Any], bool]
+    detectors: frozenset[str]
+    why: str
+    mend: str
+
+
+def _slender_fcos(key: str, plain: Any) -> Need:
+    return Need(
+        f"MODEL.FCOS.{key}",
+        lambda value: value != plain,
+        frozenset({"FCOS"}),
+        "is a part of FCOS",
+        f"write {plain!r}, or FCOS in place of the detector",
+    )
+
+
+_WITH_ROI_HEADS = "GeneralizedRCNN or PanopticFPN in place of the detector"
+NEEDS = (
+    Need(
+        "MODEL.ROI_HEADS.NAME",
+        lambda name: name.startswith("SCN"),
+        RCNN,
+        "weighs proposals in ROI heads",
+        f"write StandardROIHeads, or {_WITH_ROI_HEADS}",
+    ),
+    Need(
+        "SCN_RELABEL.ENABLED",
+        bool,
+        RCNN,
+        "gathers votes of proposals in ROI heads",
+        f"write False, or {_WITH_ROI_HEADS}",
+    ),
+    _slender_fcos("CENTERNESS", "standard"),
+    _slender_fcos("CENTERNESS_WEIGHTED_LOSS", False),
+    _slender_fcos("ADAPTATION", "none"),
+    _slender_fcos("TWO_STEP.ENABLED", False),
+    _slender_fcos("TWO_STEP.RESIDUAL", False),
+    Need(
+        "TEST.SLENDER.ENABLED",
+        bool,
+        RCNN | DENSE,
+        "measures boxes and masks",
+        "write False",
+    ),
+    Need(
+        "MODEL.BACKBONE.NAME",
+        lambda name: "drfpn" in name,
+        KNOWN - CLASSIFIERS,
+        "gives a pyramid, of which a classifier would train but one level",
+        "write its body alone, such as build_mobilenetv2_backbone",
+    ),
+    Need(
+        "MODEL.META_ARCHITECTURE",
+        lambda name: name in ADAPTIVE,
+        KNOWN - CLASSIFIERS - DEPTH,
+        "adapts detectors and segmentors",
+        "write MODEL.META_ARCHITECTURE SoftLabelClassifier to learn from pictures without classes, "
+        "SelfSupervisedDepth for depth alone",
+    ),
+)
+
+
+def impossible_combinations(cfg: CfgNode) -> Iterator[str]:
+    """Yield a message for each method that the configured detector cannot follow."""
+    detector = configured_detector(cfg)
+    if detector not in KNOWN:
+        return
+    for need in NEEDS:
+        value = lookup(cfg, need.key)
+        if need.asks(value) and detector not in need.detectors:
+            yield f"{need.key} {value} {need.why}, not for {detector}: {need.mend}"
+
+
+def lookup(cfg: CfgNode, key: str) -> Any:
+    """Return the value of a key by its full name.
+
+    Raises:
+        KeyError: no such key.
+    """
+    node: Any = cfg
+    for part in key.split("."):
+        node = node[part]
+    return node

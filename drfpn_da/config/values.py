@@ -1,0 +1,334 @@
+"""What each key of drfpn_da may be: the one table from key to rule."""
+
+from __future__ import annotations
+
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
+
+from ..layers import DOMAIN_DISCRIMINATOR_REGISTRY
+from .rules import Choice, Flag, Items, Number, OrEmpty, Registered, Row, Rule, Text
+
+FLAG = Flag()
+TEXT, NAME = Text(), Text(empty=False)
+NAMES = Items(NAME, different=True)
+COUNT, POSITIVE_COUNT = Number(0, whole=True), Number(1, whole=True)
+SINCE_EPOCH = Number(-1, whole=True)
+WEIGHT, POSITIVE = Number(0), Number(0, above=True)
+SHARE, OPEN_SHARE = Number(0, 1), Number(0, 1, below=True)
+INNER_SHARE = Number(0, 1, above=True, below=True)
+#: Names of detectron2's ``get_norm``.
+NORM = Choice(
+    ("", "BN", "SyncBN", "FrozenBN", "GN", "LN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N")
+)
+BODY_NORM = Choice(("FrozenBN", "BN", "SyncBN"))
+JITTER = Row(
+    (
+        ("brightness", WEIGHT),
+        ("contrast", WEIGHT),
+        ("saturation", WEIGHT),
+        ("hue", Number(0, 0.5)),
+    )
+)
+# A kernel is six deviations wide.
+_SIGMA = Number(0, 100, above=True)
+SIGMAS = Row((("smallest", _SIGMA), ("largest", _SIGMA)), ascending=True)
+RECTANGLE = Row(
+    (
+        ("probability", SHARE),
+        ("smallest area", SHARE),
+        ("largest area", SHARE),
+        ("smallest ratio", POSITIVE),
+        ("largest ratio", POSITIVE),
+    )
+)
+BIN = Row((("name", NAME), ("low", Number(0)), ("high", Number(0, infinite=True))))
+SIZE = Row((("height", POSITIVE_COUNT), ("width", POSITIVE_COUNT)))
+STRIDES = Items(Choice(("res1", "res2", "res3", "res4", "res5")), least=1, different=True)
+VGG_LAYERS = tuple(f"conv{block}_{i + 1}" for block in range(1, 6) for i in range(2 + (block > 2)))
+
+_DRFPN: dict[str, Rule] = {
+    "BODY": Registered(BACKBONE_REGISTRY),
+    "IN_FEATURES": NAMES,
+    "OUT_CHANNELS": COUNT,
+    "NORM": NORM,
+    "TOP_BLOCK": Choice(("maxpool", "p6p7_on_input", "p6p7_on_output", "none")),
+    "TOP_RELU": FLAG,
+    "BOTTOM_UP_PATH": FLAG,
+    "INIT": Choice(("identity", "c2_xavier", "xavier")),
+    "AUTHORS_COMPAT": FLAG,
+    "PPM.ENABLED": FLAG,
+    "PPM.SIZES": Items(POSITIVE_COUNT, least=1),
+    "PPM.NORM": NORM,
+    "SRB.ENABLED": FLAG,
+    "SRB.REDUCTION": POSITIVE_COUNT,
+    "SRB.ALIGN_GRID": FLAG,
+    "SRB.PADDING_MODE": Choice(("border", "zeros")),
+    "SRB.WEIGHT_ACT": Choice(("tanh", "sigmoid", "none")),
+    "CRB.ENABLED": FLAG,
+    "CRB.NORM": NORM,
+    "CRB.GATE_NORM": NORM,
+    "CRB.GATE_ACT": Choice(("sigmoid", "relu")),
+    "CRB.RESIDUAL": FLAG,
+}
+_ADAPT: dict[str, Rule] = {
+    "ADAPT.DETECTOR": Registered(META_ARCH_REGISTRY),
+    # AdaptiveModel knows the registry.
+    "ADAPT.OBJECTIVES": Items(NAME),
+    "ADAPT.BASELINE": Choice(("", "source_only", "oracle")),
+    "TEACHER.ENABLED": FLAG,
+    "TEACHER.DECAY": OPEN_SHARE,
+    "TEACHER.PERIOD": POSITIVE_COUNT,
+    "TEACHER.START_ITER": COUNT,
+    "TEACHER.AVERAGE_BUFFERS": FLAG,
+    "TEACHER.TRAIN_MODE": FLAG,
+    "TEACHER.EVAL": Choice(("student", "teacher")),
+}
+_STRONG_WEAK: dict[str, Rule] = {
+    "LOSS_WEIGHT": WEIGHT,
+    "START_ITER": COUNT,
+    "GRL.COEFFICIENT": WEIGHT,
+    "GRL.SCHEDULE": Choice(("constant", "dann")),
+    **{
+        f"{part}.{key}": rule
+        for part in ("LOCAL", "GLOBAL")
+        for key, rule in {
+            "ENABLED": FLAG,
+            "FEATURES": NAMES,
+            "WEIGHTS": Items(WEIGHT, least=1),
+            "DISCRIMINATOR": Registered(DOMAIN_DISCRIMINATOR_REGISTRY),
+            "SHARED": FLAG,
+            "NORM": NORM,
+        }.items()
+    },
+    # How many, the discriminator knows.
+    "LOCAL.CHANNELS": Items(POSITIVE_COUNT, least=1),
+    "LOCAL.INIT_STD": WEIGHT,
+    "LOCAL.INPUT_RELU": FLAG,
+    "GLOBAL.CHANNELS": Items(POSITIVE_COUNT, least=1),
+    "GLOBAL.DROPOUT": OPEN_SHARE,
+    "GLOBAL.GAMMA": WEIGHT,
+    "GLOBAL.EXPONENTIAL": FLAG,
+    "CONTEXT.ENABLED": FLAG,
+    "CONTEXT.FEATURES": NAMES,
+    "WARN_AFTER": POSITIVE_COUNT,
+}
+_PSEUDO_LABEL: dict[str, Rule] = {
+    "WEIGHT": WEIGHT,
+    "START_ITER": COUNT,
+    "RAMP_ITERS": COUNT,
+    "THRESHOLD": SHARE,
+    "ADAPTIVE.ENABLED": FLAG,
+    "ADAPTIVE.FLOOR": SHARE,
+    "ADAPTIVE.MOMENTUM": OPEN_SHARE,
+    "BOX_REGRESSION": Choice(("none", "all", "reliable")),
+    "JITTER.COUNT": Number(2, whole=True),
+    "JITTER.SCALE": WEIGHT,
+    "JITTER.MAX_SPREAD": WEIGHT,
+    "SOFT": FLAG,
+    "MIXUP_ALPHA": WEIGHT,
+    "STORE.ENABLED": FLAG,
+    "STORE.PERIOD": COUNT,
+    "STORE.STRIDE": POSITIVE_COUNT,
+    "REGULARISE_ONLY": FLAG,
+    "PRIOR.WEIGHT": WEIGHT,
+    "PRIOR.FREQUENCIES": Items(SHARE),
+    "PRIOR.MOMENTUM": OPEN_SHARE,
+    "ENTROPY_WEIGHT": WEIGHT,
+    "MIN_LABELLED_SHARE": OPEN_SHARE,
+    "MONITOR.DATASET": TEXT,
+    "MONITOR.PERIOD": COUNT,
+}
+_CLASSIFIER: dict[str, Rule] = {
+    "PATCH_CLASSIFIER.NUM_CLASSES": Number(2, whole=True),
+    "PATCH_CLASSIFIER.IN_FEATURE": TEXT,
+    "PATCH_CLASSIFIER.DROPOUT": OPEN_SHARE,
+    "SMALL_RESNET.CHANNELS": Items(POSITIVE_COUNT, least=1),
+    "SMALL_RESNET.BLOCKS": POSITIVE_COUNT,
+    "SMALL_RESNET.NORM": NORM,
+    "SOFT_LABELS.WARMUP_ITERS": COUNT,
+    "SOFT_LABELS.LABELLED_PER_BATCH": COUNT,
+    "SOFT_LABELS.MIXUP_ALPHA": WEIGHT,
+    "SOFT_LABELS.PRIOR_WEIGHT": WEIGHT,
+    "SOFT_LABELS.PRIOR": Items(SHARE),
+    "SOFT_LABELS.ENTROPY_WEIGHT": WEIGHT,
+    "SOFT_LABELS.ZERO_UNVISITED": FLAG,
+    "SOFT_LABELS.BATCH_STATISTICS": FLAG,
+    "SOFT_LABELS.MONITOR": FLAG,
+}
+_SCN: dict[str, Rule] = {
+    "ALPHA_ON": Choice(("all", "foreground", "loss")),
+    "BIAS": FLAG,
+    "BETA": INNER_SHARE,
+    "MARGIN_1": SHARE,
+    "LEARNABLE_MARGIN": FLAG,
+    "RR_WEIGHT": WEIGHT,
+    # Negative: off.
+    "GAMMA": Number(-1, 1),
+    "SPLIT": Choice(("annotation", "proposal", "image")),
+    "SCOPE": Choice(("gpu", "global")),
+    "MIN_GROUP": POSITIVE_COUNT,
+}
+_RELABEL: dict[str, Rule] = {
+    "ENABLED": FLAG,
+    "DRY_RUN": FLAG,
+    "OUTPUT": NAME,
+    "JOURNAL": TEXT,
+    "START_EPOCH": SINCE_EPOCH,
+    "STOP_EPOCH": SINCE_EPOCH,
+    "START_FRACTION": SHARE,
+    "STOP_FRACTION": SHARE,
+    "PERIOD_EPOCHS": SINCE_EPOCH,
+    "PERIOD_FRACTION": SHARE,
+    "PROBS": Choice(("raw", "scaled")),
+    "MIN_IOU": SHARE,
+    "SCOPE": Choice(("all", "low")),
+    "RANK_BY": Choice(("alpha", "p_gt", "margin")),
+    "PRIOR_POWER": SHARE,
+    "MARGIN_2": OPEN_SHARE,
+    "MIN_VOTES": POSITIVE_COUNT,
+    "MIN_AGREE": SHARE,
+    "PATIENCE": POSITIVE_COUNT,
+    "MAX_FRACTION": SHARE,
+    "MAX_TOTAL": SHARE,
+    "MAX_CLASS_LOSS": SHARE,
+    "CLASSES": NAMES,
+    "FORBID": Items(Row((("from", NAME), ("to", NAME)))),
+}
+_DEPTH: dict[str, Rule] = {
+    "IN_FEATURES": Items(NAME, least=1, different=True),
+    "CHANNELS": Items(POSITIVE_COUNT, least=1),
+    "SCALES": POSITIVE_COUNT,
+    "NORM": NORM,
+    "ASPP.DILATIONS": OrEmpty(Row(tuple((word, POSITIVE_COUNT) for word in ("a", "b", "c")))),
+    "ASPP.DROPOUT": OPEN_SHARE,
+    "MIN_DEPTH": POSITIVE,
+    "MAX_DEPTH": POSITIVE,
+    "SSIM_WEIGHT": SHARE,
+    "SMOOTHNESS_WEIGHT": WEIGHT,
+    "AUTO_MASK": FLAG,
+    "FREEZE_BACKBONE": FLAG,
+    "FEATURE_DISTANCE_WEIGHT": WEIGHT,
+    "POSE.BODY": Choice(("conv", "resnet18")),
+    "POSE.CHANNELS": Items(POSITIVE_COUNT, least=1),
+    "WEIGHT": WEIGHT,
+    "START_ITER": COUNT,
+    "STUDENT_ROWS": Number(0, 1, above=True),
+}
+_DEPTH_MIX: dict[str, Rule] = {
+    "WEIGHT": WEIGHT,
+    "START_ITER": COUNT,
+    "MASK": Choice(("depth", "class", "cut", "none")),
+    "DEPTH": Choice(("file", "student")),
+    "COMPARE": Choice(("normalized_disparity", "disparity")),
+    "MARGIN": WEIGHT,
+    "THRESHOLD": Number(),
+    "CONFIDENCE_RULE": Choice(("batch_share", "per_pixel", "off")),
+    "CONFIDENCE": SHARE,
+    "TARGET": Choice(("hard", "soft")),
+    "DENOMINATOR": Choice(("all", "weighted")),
+    "STRONG.COLOR_JITTER": JITTER,
+    "STRONG.COLOR_JITTER_PROB": SHARE,
+    "STRONG.BLUR_SIGMA": SIGMAS,
+    "STRONG.BLUR_PROB": SHARE,
+}
+_BODIES: dict[str, Rule] = {
+    "MOBILENETV2.OUT_FEATURES": STRIDES,
+    "MOBILENETV2.NORM": BODY_NORM,
+    "VGG16.OUT_FEATURES": Items(Choice(VGG_LAYERS), least=1, different=True),
+    "VGG16.DROPOUT": OPEN_SHARE,
+    "TIMM.NAME": NAME,
+    "TIMM.PRETRAINED": FLAG,
+    "TIMM.OUT_FEATURES": STRIDES,
+    "TIMM.FREEZE_BN": FLAG,
+}
+_FCOS: dict[str, Rule] = {
+    "NUM_CLASSES": POSITIVE_COUNT,
+    "IN_FEATURES": Items(NAME, least=1, different=True),
+    "NUM_CONVS": POSITIVE_COUNT,
+    "NORM": NORM,
+    "CENTER_SAMPLING_RADIUS": Number(0, above=True, infinite=True),
+    "FOCAL_LOSS_ALPHA": SHARE,
+    "FOCAL_LOSS_GAMMA": WEIGHT,
+    "PRIOR_PROB": INNER_SHARE,
+    "SCORE_THRESH_TEST": SHARE,
+    "TOPK_CANDIDATES_TEST": POSITIVE_COUNT,
+    "NMS_THRESH_TEST": SHARE,
+    "CENTERNESS": Choice(("standard", "slender")),
+    "CENTERNESS_WEIGHTED_LOSS": FLAG,
+    "ADAPTATION": Choice(("none", "unsupervised", "split", "supervised")),
+    "OFFSET_GRADIENT": SHARE,
+    "TWO_STEP.ENABLED": FLAG,
+    "TWO_STEP.INIT_LOSS_WEIGHT": WEIGHT,
+    "TWO_STEP.REFINE_LOSS_WEIGHT": WEIGHT,
+    "TWO_STEP.RESIDUAL": FLAG,
+}
+_DATA: dict[str, Rule] = {
+    "DATASETS.REGISTER": Items(
+        Row((("name", NAME), ("annotation.json", NAME), ("image folder", NAME)))
+    ),
+    "DATASETS.REGISTER_IMAGES": Items(Row((("name", NAME), ("image folder", NAME)))),
+    "DATASETS.TARGET": NAMES,
+    "DATASETS.LABELLED.COUNT": COUNT,
+    "DATASETS.LABELLED.SEED": COUNT,
+    "DATASETS.LABELLED.FILE": TEXT,
+    "INPUT.SKIP_UNREADABLE_TARGET": FLAG,
+    "INPUT.TARGET_VIEWS": Items(NAME, least=1, different=True),
+    "INPUT.SOURCE_VIEW": NAME,
+    "INPUT.STRONG_VIEW.COLOR_JITTER": JITTER,
+    "INPUT.STRONG_VIEW.COLOR_JITTER_PROB": SHARE,
+    "INPUT.STRONG_VIEW.GRAYSCALE_PROB": SHARE,
+    "INPUT.STRONG_VIEW.BLUR_SIGMA": SIGMAS,
+    "INPUT.STRONG_VIEW.BLUR_PROB": SHARE,
+    "INPUT.STRONG_VIEW.ERASE": Items(RECTANGLE),
+    "INPUT.PATCH.SIZE": SIZE,
+    "INPUT.PATCH.PAD": COUNT,
+    "INPUT.PATCH.COLOR_JITTER": OrEmpty(JITTER),
+    "INPUT.SEQUENCE.COLOR_JITTER": JITTER,
+    "INPUT.SEQUENCE.COLOR_JITTER_PROB": SHARE,
+    "INPUT.DISPARITY.ENABLED": FLAG,
+    "INPUT.DISPARITY.ROOT": TEXT,
+}
+_TRAINING: dict[str, Rule] = {
+    "SOLVER.TARGET_IMS_PER_BATCH": COUNT,
+    "SOLVER.AMP.PRECISION": Choice(("float16", "bfloat16")),
+    "SOLVER.OPTIMIZER": Choice(("SGD", "Adam")),
+    "SOLVER.LR_FACTORS": Items(Row((("beginning of a name", NAME), ("factor", WEIGHT)))),
+    "TEST.BEST_METRIC": TEXT,
+    "TEST.VIS_IMAGES": COUNT,
+    "TEST.COCO_BACKEND": Choice(("auto", "pycocotools", "faster-coco-eval")),
+    "TEST.SLIDING_WINDOW.SIZE": OrEmpty(SIZE),
+    "TEST.SLIDING_WINDOW.OVERLAP": OPEN_SHARE,
+    "TEST.LABEL_FREE.ENABLED": FLAG,
+    "TEST.LABEL_FREE.SCORE_THRESH": SHARE,
+    "TEST.LABEL_FREE.SECOND_OPINION": Choice(("auto", "teacher", "flip", "none")),
+    "TEST.EVAL_BOTH": FLAG,
+    "TEST.SLENDER.ENABLED": FLAG,
+    "TEST.SLENDER.BINS": Items(BIN, least=1),
+    "TEST.SLENDER.ASPECT_BINS": Items(BIN),
+    "TEST.SLENDER.LEGACY_FP_RULE": FLAG,
+    "WANDB.ENABLED": FLAG,
+    "WANDB.PROJECT": NAME,
+    "WANDB.NAME": TEXT,
+}
+
+
+def _below(prefix: str, rules: dict[str, Rule]) -> dict[str, Rule]:
+    return {f"{prefix}.{key}": rule for key, rule in rules.items()}
+
+
+#: Full name of every key of drfpn_da -> its rule.
+VALUES: dict[str, Rule] = {
+    **_below("MODEL.DRFPN", _DRFPN),
+    **_below("MODEL", _ADAPT),
+    **_below("MODEL.STRONG_WEAK", _STRONG_WEAK),
+    **_below("MODEL.PSEUDO_LABEL", _PSEUDO_LABEL),
+    **_below("MODEL", _CLASSIFIER),
+    **_below("MODEL.ROI_BOX_HEAD.SCN", _SCN),
+    **_below("SCN_RELABEL", _RELABEL),
+    **_below("MODEL.DEPTH", _DEPTH),
+    "MODEL.MULTI_TASK.EXCHANGE_STRIDE": Choice((2, 4, 8, 16, 32)),
+    **_below("MODEL.DEPTH_MIX", _DEPTH_MIX),
+    **_below("MODEL", _BODIES),
+    **_below("MODEL.FCOS", _FCOS),
+    **_DATA,
+    **_TRAINING,
+}
