@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class Rule(Protocol):
-    """Accepts some values; ``wanted`` ends the sentence "write ..." """
+    """Accepts some values; ``wanted`` ends the sentence "write ..."."""
 
     @property
     def wanted(self) -> str:
@@ -68,7 +68,7 @@ class Number:
             return False
         if not self.low <= value <= self.high or not (self.infinite or math.isfinite(value)):
             return False
-        return not (self.above and value == self.low or self.below and value == self.high)
+        return not ((self.above and value == self.low) or (self.below and value == self.high))
 
 
 @dataclass(frozen=True)
@@ -199,4 +199,3 @@ class OrEmpty:
     def accepts(self, value: Any) -> bool:
         """See :class:`Rule`."""
         return (isinstance(value, (list, tuple)) and not value) or self.rule.accepts(value)
-

@@ -59,8 +59,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     Raises:
         FileNotFoundError: the config file does not exist; nor does a config of that name.
         KeyError: an unknown key, with its file and the nearest existing keys.
-        ValueError: a value of the wrong type or out of range, methods that do not go together, or an
-            option without a value.
+        ValueError: a value of the wrong type or out of range, methods that do not go together, or
+            an option without a value.
     """
     cfg = base_cfg()
     if getattr(args, "config_file", ""):

@@ -82,23 +82,20 @@ _ADAPT: dict[str, Rule] = {
     "TEACHER.TRAIN_MODE": FLAG,
     "TEACHER.EVAL": Choice(("student", "teacher")),
 }
+_DOMAINS: dict[str, Rule] = {
+    "ENABLED": FLAG,
+    "FEATURES": NAMES,
+    "WEIGHTS": Items(WEIGHT, least=1),
+    "DISCRIMINATOR": Registered(DOMAIN_DISCRIMINATOR_REGISTRY),
+    "SHARED": FLAG,
+    "NORM": NORM,
+}
 _STRONG_WEAK: dict[str, Rule] = {
     "LOSS_WEIGHT": WEIGHT,
     "START_ITER": COUNT,
     "GRL.COEFFICIENT": WEIGHT,
     "GRL.SCHEDULE": Choice(("constant", "dann")),
-    **{
-        f"{part}.{key}": rule
-        for part in ("LOCAL", "GLOBAL")
-        for key, rule in {
-            "ENABLED": FLAG,
-            "FEATURES": NAMES,
-            "WEIGHTS": Items(WEIGHT, least=1),
-            "DISCRIMINATOR": Registered(DOMAIN_DISCRIMINATOR_REGISTRY),
-            "SHARED": FLAG,
-            "NORM": NORM,
-        }.items()
-    },
+    **{f"{part}.{key}": rule for part in ("LOCAL", "GLOBAL") for key, rule in _DOMAINS.items()},
     # How many, the discriminator knows.
     "LOCAL.CHANNELS": Items(POSITIVE_COUNT, least=1),
     "LOCAL.INIT_STD": WEIGHT,

@@ -48,7 +48,11 @@ def validate_datasets(cfg: CfgNode) -> None:
         _check_target(cfg)
         if cfg.MODEL.ADAPT.BASELINE == "oracle":
             splits.append("TARGET")
-    elif configured_detector(cfg) != "SoftLabelClassifier" and cfg.DATASETS.TRAIN and cfg.DATASETS.TARGET:
+    elif (
+        configured_detector(cfg) != "SoftLabelClassifier"
+        and cfg.DATASETS.TRAIN
+        and cfg.DATASETS.TARGET
+    ):
         logger.warning(
             "DATASETS.TARGET %s is not used: only MODEL.META_ARCHITECTURE %s adapts to a target",
             list(cfg.DATASETS.TARGET),

@@ -85,7 +85,7 @@ class RelabelPolicy:
     forbidden: frozenset[tuple[int, int]] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        _check("MARGIN_2", self.margin, 0 <= self.margin < 1, "a difference of probabilities in [0, 1)")
+        _check("MARGIN_2", self.margin, 0 <= self.margin < 1, "a difference in [0, 1)")
         _check("LEAD_SHARE", self.lead_share, 0 <= self.lead_share <= 1, "a share in [0, 1]")
         _check("PRIOR_POWER", self.prior_power, 0 <= self.prior_power <= 1, "a power in [0, 1]")
         _check("MIN_VOTES", self.min_votes, self.min_votes >= 1, "a whole number from 1 on")

@@ -38,7 +38,9 @@ class ChannelRefinementBlock(nn.Module):
     ) -> None:
         super().__init__()
         if gate_act not in _GATE_ACTIVATIONS:
-            raise ValueError(f"MODEL.DRFPN.CRB.GATE_ACT {gate_act!r} is none of {sorted(_GATE_ACTIVATIONS)}")
+            raise ValueError(
+                f"MODEL.DRFPN.CRB.GATE_ACT {gate_act!r} is none of {sorted(_GATE_ACTIVATIONS)}"
+            )
         self.residual = residual
         self.input = Conv2d(
             channels,

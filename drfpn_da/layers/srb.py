@@ -39,13 +39,17 @@ class SpatialRefinementBlock(nn.Module):
         super().__init__()
         if weight_act not in _WEIGHT_ACTIVATIONS:
             raise ValueError(
-                f"MODEL.DRFPN.SRB.WEIGHT_ACT {weight_act!r} is none of {sorted(_WEIGHT_ACTIVATIONS)}"
+                f"MODEL.DRFPN.SRB.WEIGHT_ACT {weight_act!r} is none of "
+                f"{sorted(_WEIGHT_ACTIVATIONS)}"
             )
         if padding_mode not in ("border", "zeros"):
-            raise ValueError(f"MODEL.DRFPN.SRB.PADDING_MODE {padding_mode!r} is neither 'border' nor 'zeros'")
+            raise ValueError(
+                f"MODEL.DRFPN.SRB.PADDING_MODE {padding_mode!r} is neither 'border' nor 'zeros'"
+            )
         if not 1 <= reduction <= channels:
             raise ValueError(
-                f"MODEL.DRFPN.SRB.REDUCTION {reduction} must lie between 1 and the {channels} channels"
+                f"MODEL.DRFPN.SRB.REDUCTION {reduction} must lie between 1 and "
+                f"the {channels} channels"
             )
         inner = channels // reduction
         self.align_grid = align_grid

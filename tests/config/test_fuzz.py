@@ -17,7 +17,8 @@ from tests.config.fuzzing import Change, random_changes
 from tests.tiny_patches import register_tiny_patches
 
 KEY = re.compile(
-    r"\b(MODEL|DATASETS|INPUT|SOLVER|TEST|DATALOADER|WANDB|SCN_RELABEL)\.[A-Z0-9_.]+|config key:? '?\w+"
+    r"\b(MODEL|DATASETS|INPUT|SOLVER|TEST|DATALOADER|WANDB|SCN_RELABEL)\.[A-Z0-9_.]+"
+    r"|config key:? '?\w+"
 )
 NAMED = (ValueError, KeyError, FileNotFoundError, ImportError)
 PATCHES = "fuzzed_patches"

@@ -1,7 +1,7 @@
 """The table of what goes together: detectors and systems, each on a detector small enough to test.
 
-``tools/generate_composition_docs.py`` makes docs/composition.md of it, ``test_composition.py`` tries
-every cell.
+``tools/generate_composition_docs.py`` makes docs/composition.md of it, ``test_composition.py``
+tries every cell.
 """
 
 from __future__ import annotations
@@ -245,8 +245,8 @@ CONFLICTS = {
     ("PseudoLabel", "DensePseudoLabel"): _TWO_LABELLERS,
     ("PseudoLabel", "DepthMix"): _TWO_LABELLERS,
     ("DensePseudoLabel", "DepthMix"): Refusal(
-        "both label the target; with `MODEL.PSEUDO_LABEL.REGULARISE_ONLY: True` the regularisers of "
-        "the one act beside the other",
+        "both label the target; with `MODEL.PSEUDO_LABEL.REGULARISE_ONLY: True` the regularisers "
+        "of the one act beside the other",
         r"\['DensePseudoLabel', 'DepthMix'\] all label the target.*REGULARISE_ONLY True",
     ),
 }

@@ -1,4 +1,4 @@
-"""Every legal pair trains a step and is loaded again, every illegal one is refused with its reason."""
+"""Every legal pair trains a step and is loaded again; illegal ones are refused with the reason."""
 
 from __future__ import annotations
 
