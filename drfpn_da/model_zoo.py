@@ -65,11 +65,11 @@ def get_config_file(name: str) -> str:
         return str(path)
     names = list_configs()
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    # Also those whose file name alone is near: the folder is forgotten easily.
-    by_file = {Path(known).name: known for known in names}
-    near += [
-        by_file[f] for f in difflib.get_close_matches(Path(name).name, by_file, n=2, cutoff=0.8)
-    ]
+    # Also those whose file name alone is near: the folder is forgotten easily. Several folders may
+    # have a file of that name.
+    files = [Path(known).name for known in names]
+    close = difflib.get_close_matches(Path(name).name, set(files), n=2, cutoff=0.8)
+    near += [known for file in close for known, own in zip(names, files) if own == file]
     hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "none is near."
     raise ValueError(
         f"no config named {name!r} in drfpn_da: {hint} model_zoo.list_configs() has all."

@@ -181,6 +181,7 @@ _RELABEL: dict[str, Rule] = {
     "RANK_BY": Choice(("alpha", "p_gt", "margin")),
     "PRIOR_POWER": SHARE,
     "MARGIN_2": OPEN_SHARE,
+    "LEAD_SHARE": SHARE,
     "MIN_VOTES": POSITIVE_COUNT,
     "MIN_AGREE": SHARE,
     "PATIENCE": POSITIVE_COUNT,

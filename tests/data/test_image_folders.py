@@ -40,7 +40,7 @@ def test_command_line_registers_a_folder_of_pictures(tmp_path):
 
 def test_folder_entries_are_checked(tmp_path):
     parser = argument_parser()
-    with pytest.raises(ValueError, match=r"REGISTER_IMAGES has \['x'\]"):
+    with pytest.raises(ValueError, match=r"REGISTER_IMAGES is .*\['x'\].*\[name, image folder\]"):
         setup_cfg(parser.parse_args(["DATASETS.REGISTER_IMAGES", "[['x']]"]))
     with pytest.raises(FileNotFoundError, match="no picture"):
         setup_cfg(parser.parse_args(["--register-images", "two_empty", str(tmp_path)]))
