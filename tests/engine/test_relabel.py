@@ -226,7 +226,7 @@ def test_detectors_without_such_heads_are_refused_by_name(folder, tmp_path):
     cfg.MODEL.BACKBONE.NAME = "build_retinanet_resnet_fpn_backbone"
     cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
     cfg.MODEL.RETINANET.NUM_CLASSES = 2
-    with pytest.raises(ValueError, match="SCNROIHeads .* not for RetinaNet"):
+    with pytest.raises(ValueError, match=r"SCNROIHeads .* not for RetinaNet"):
         Trainer(cfg)
 
 
