@@ -138,6 +138,11 @@ def _line(content: dict[str, Any]) -> str:
 def _whole_lines(path: Path) -> tuple[list[dict[str, Any]], str | None]:
     """Return the contents of the lines up to the first bad one, and what is wrong with that."""
     contents: list[dict[str, Any]] = []
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no journal {path}; training with SCN_RELABEL.ENABLED writes one to its "
+            "OUTPUT_DIR, and tools/audit_labels.py sweep to its --output"
+        )
     raw = path.read_bytes()
     for number, line in enumerate(raw.split(b"\n")[:-1] if raw else [], start=1):
         checksum, _, text = line.partition(b" ")

@@ -92,6 +92,14 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
         min_group: int = 4,
         **kwargs: Any,
     ) -> None:
+        # Before the parent, which asserts that a federated loss is a sigmoid's.
+        for used in ("use_fed_loss", "use_sigmoid_ce"):
+            if kwargs.get(used):
+                name = f"MODEL.ROI_BOX_HEAD.{used.upper()}"
+                raise ValueError(
+                    f"{name} is True, but importance weights are defined for the softmax "
+                    f"cross-entropy only: write {name} False, or a ROI head without SCN"
+                )
         super().__init__(input_shape, **kwargs)
         key = "MODEL.ROI_BOX_HEAD.SCN"
         _check_choice(f"{key}.ALPHA_ON", alpha_on, ALPHA_ON)
@@ -106,13 +114,6 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
             )
         if gamma > 1:
             raise ValueError(f"{key}.GAMMA is {gamma}; write a share in [0, 1], or -1 for no mix")
-        if self.use_sigmoid_ce or self.use_fed_loss:
-            used = "USE_FED_LOSS" if self.use_fed_loss else "USE_SIGMOID_CE"
-            raise ValueError(
-                f"MODEL.ROI_BOX_HEAD.{used} is True, but importance weights are defined for the "
-                f"softmax cross-entropy only: write MODEL.ROI_BOX_HEAD.{used} False, or a ROI head "
-                "without SCN"
-            )
         self.importance = nn.Linear(self.cls_score.in_features, 1, bias=bias)
         nn.init.normal_(self.importance.weight, std=0.01)
         if bias:
