@@ -157,5 +157,5 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     path.write_text(json.dumps({"images": []}))
     with pytest.raises(ValueError, match="is damaged"):
         read_journal(path)
-    with pytest.raises(FileNotFoundError, match="SCN_RELABEL.ENABLED writes one"):
+    with pytest.raises(FileNotFoundError, match=r"SCN_RELABEL\.ENABLED writes one"):
         read_journal(tmp_path / "none.jsonl")
