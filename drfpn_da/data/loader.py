@@ -66,7 +66,13 @@ class SeededMapDataset(torchdata.Dataset):
                 if sample is not None:
                     return sample
                 index = random.randrange(len(self._dataset))
-        raise RuntimeError(f"the dataset mapper rejected {MAX_REJECTED} records in a row")
+        name = self._dataset[index].get("file_name", "a record without file_name")
+        raise RuntimeError(
+            f"the dataset mapper rejected {MAX_REJECTED} records in a row, {name} last: it finds "
+            "nothing to learn from (labels all ignored, or pictures skipped as unreadable); look "
+            "at them with tools/visualize_data.py, and check labels, INPUT.CROP and "
+            "MODEL.SEM_SEG_HEAD.IGNORE_VALUE"
+        )
 
 
 class GlobalBatches:

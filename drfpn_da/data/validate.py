@@ -73,11 +73,13 @@ def require_target(cfg: CfgNode) -> None:
     """Raise ValueError unless there is a target data set."""
     if cfg.DATASETS.TARGET:
         return
-    reason = (
-        "MODEL.ADAPT.BASELINE oracle trains on its labels"
-        if cfg.MODEL.ADAPT.BASELINE == "oracle"
-        else f"MODEL.ADAPT.OBJECTIVES {list(cfg.MODEL.ADAPT.OBJECTIVES)} need target pictures"
-    )
+    if cfg.MODEL.ADAPT.BASELINE == "oracle":
+        reason = "MODEL.ADAPT.BASELINE oracle trains on its labels"
+    elif cfg.MODEL.ADAPT.OBJECTIVES:
+        objectives = list(cfg.MODEL.ADAPT.OBJECTIVES)
+        reason = f"MODEL.ADAPT.OBJECTIVES {objectives} need target pictures"
+    else:
+        reason = f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} needs target pictures"
     raise ValueError(
         f"DATASETS.TARGET is empty, but {reason}: name a data set, register a folder of pictures "
         "(--register-images NAME FOLDER), or write MODEL.ADAPT.BASELINE source_only"
