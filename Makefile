@@ -52,9 +52,10 @@ type: install  ## mypy
 
 check: lint type test  ## What CI runs
 
-docs: install  ## Write docs/configs.md and docs/composition.md anew
+docs: install  ## Write docs/configs.md, docs/composition.md and docs/model_zoo.md anew
 	$(BIN)/python tools/generate_config_docs.py
 	$(BIN)/python tools/generate_composition_docs.py
+	$(BIN)/python tools/generate_model_zoo_docs.py
 
 api: install  ## Write the snapshot of the public names anew, after a wanted change
 	$(BIN)/python tests/test_public_api.py
