@@ -1,4 +1,4 @@
-"""The Python of the guides runs as it stands, each page from top to bottom; links lead somewhere."""
+"""The Python of the guides runs as it stands, page by page; links lead somewhere."""
 
 from __future__ import annotations
 
