@@ -30,6 +30,7 @@ _P = "MODEL.PSEUDO_LABEL."
 _SOFT = [f"{_P}SOFT", True, f"{_P}THRESHOLD", 0.0]
 _MIXUP = [f"{_P}MIXUP_ALPHA", 1.0]
 _REGULARISERS = [f"{_P}PRIOR.WEIGHT", 0.8, f"{_P}ENTROPY_WEIGHT", 0.1]
+_MASKED = ["INPUT.STRONG_VIEW.MASK.SHARE", 0.5, "INPUT.STRONG_VIEW.MASK.SIZE", 16]
 ARMS: dict[str, list[Any]] = {
     SUPERVISED: ["MODEL.ADAPT.BASELINE", "source_only"],
     "hard, every pixel": [f"{_P}THRESHOLD", 0.0],
@@ -38,6 +39,7 @@ ARMS: dict[str, list[Any]] = {
     "soft": _SOFT,
     "soft, mixup": [*_SOFT, *_MIXUP],
     "soft, prior and entropy": [*_SOFT, *_REGULARISERS],
+    "soft, masked": [*_SOFT, *_MASKED],
     "soft, all": [*_SOFT, *_MIXUP, *_REGULARISERS],
 }
 

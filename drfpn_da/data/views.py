@@ -53,10 +53,14 @@ class StrongView:
         blur_prob: probability of the blur.
         erase: rectangles filled with noise (1708.04896), one after another, each as (probability,
             smallest and largest share of the picture's area, smallest and largest height / width).
+        mask_share: probability of each cell of a grid to be masked, for masked image consistency
+            (MIC, 2212.01322, equation 4; published 0.7). 0: no mask.
+        mask_size: side of the cells in pixels (published 64, for crops of 512 to 1024).
+        fill: value of masked pixels by channel, 0 to 255; the mean that the model subtracts.
         image_format: order of the channels: "RGB", "BGR" or "L".
 
     Raises:
-        ValueError: another format; a rectangle that is not five numbers.
+        ValueError: another format; a rectangle that is not five numbers; an impossible mask.
     """
 
     @configurable
@@ -73,6 +77,9 @@ class StrongView:
             (0.5, 0.02, 0.2, 0.1, 6.0),
             (0.3, 0.02, 0.2, 0.05, 8.0),
         ),
+        mask_share: float = 0.0,
+        mask_size: int = 64,
+        fill: Sequence[float] = (0.0,),
         image_format: str = "BGR",
     ) -> None:
         if image_format not in ("RGB", "BGR", "L"):
@@ -84,6 +91,13 @@ class StrongView:
                 f"INPUT.STRONG_VIEW.ERASE is {list(map(list, erase))}; each entry is [probability, "
                 "smallest area, largest area, smallest ratio, largest ratio]"
             )
+        if not 0 <= mask_share <= 1 or mask_size < 1:
+            raise ValueError(
+                f"INPUT.STRONG_VIEW.MASK has SHARE {mask_share} and SIZE {mask_size}; write a share "
+                "in [0, 1] and a size from 1 on"
+            )
+        self._mask_share, self._mask_size = mask_share, mask_size
+        self._fill = torch.tensor(fill).round().to(torch.uint8)[:, None, None]
         self._bgr = image_format == "BGR"
         # Three standard deviations to each side.
         width = 2 * int(3 * blur_sigma[1] + 0.5) + 1
@@ -110,6 +124,9 @@ class StrongView:
             "blur_sigma": node.BLUR_SIGMA,
             "blur_prob": node.BLUR_PROB,
             "erase": node.ERASE,
+            "mask_share": node.MASK.SHARE,
+            "mask_size": node.MASK.SIZE,
+            "fill": cfg.MODEL.PIXEL_MEAN,
             "image_format": cfg.INPUT.FORMAT,
         }
 
@@ -125,7 +142,15 @@ class StrongView:
             for erase in self._erase:
                 values = erase(values)
             picture = v2.functional.to_dtype(values.clamp(0, 1), torch.uint8, scale=True)
-        return picture.flip(0) if self._bgr else picture
+        picture = picture.flip(0) if self._bgr else picture
+        if self._mask_share:
+            grid = [-(-side // self._mask_size) for side in picture.shape[1:]]
+            cells = torch.rand(grid) < self._mask_share
+            for axis in (0, 1):
+                cells = cells.repeat_interleave(self._mask_size, axis)
+            cells = cells[: picture.shape[1], : picture.shape[2]]
+            picture = torch.where(cells, self._fill, picture)
+        return picture
 
 
 def build_views(cfg: CfgNode, names: Sequence[str], key: str) -> dict[str, View]:

@@ -72,6 +72,30 @@ def test_erased_rectangle_has_the_asked_area_and_ratio(picture):
     assert changed.sum() > 0.95 * height * width
 
 
+def test_masked_cells_have_the_fill_and_the_asked_share():
+    picture = torch.full((3, 640, 630), 200, dtype=torch.uint8)
+    view = StrongView(**OFF, mask_share=0.7, mask_size=16, fill=(10.2, 20.0, 30.0))
+    seen = view(picture)
+    assert set(map(tuple, seen.flatten(1).T.unique(dim=0).tolist())) == {
+        (10, 20, 30),
+        (200, 200, 200),
+    }
+    masked = seen[0] == 10
+    # Whole cells of a grid, the last column cut.
+    cells = masked[::16, ::16]
+    assert torch.equal(masked, cells.repeat_interleave(16, 0).repeat_interleave(16, 1)[:640, :630])
+    assert cells.float().mean() == pytest.approx(0.7, abs=0.05)
+    with pytest.raises(ValueError, match=r"MASK has SHARE 0\.5 and SIZE 0"):
+        StrongView(mask_share=0.5, mask_size=0)
+
+
+def test_masks_are_filled_with_what_the_model_subtracts(cfg, picture):
+    cfg.MODEL.PIXEL_MEAN = [1.0, 2.0, 3.0]
+    cfg.INPUT.STRONG_VIEW.MASK.SHARE = 1.0
+    view = build_views(cfg, ["strong"], "INPUT.TARGET_VIEWS")["strong"]
+    assert view(picture)[:, 5, 5].tolist() == [1, 2, 3]
+
+
 def test_blur_smooths(picture):
     view = StrongView(**{**OFF, "blur_prob": 1.0}, blur_sigma=(1.5, 1.5))
     assert view(picture).float().std() < 0.4 * picture.float().std()

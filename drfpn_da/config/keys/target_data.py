@@ -45,3 +45,9 @@ def add_keys(_C: CN) -> None:
         [0.5, 0.02, 0.2, 0.1, 6.0],
         [0.3, 0.02, 0.2, 0.05, 8.0],
     ]
+    # Masked image consistency (MIC, arXiv 2212.01322): cells of a grid, masked at random last.
+    _C.INPUT.STRONG_VIEW.MASK = CN()
+    # Probability of each cell; 0: no mask, published 0.7.
+    _C.INPUT.STRONG_VIEW.MASK.SHARE = 0.0
+    # Side of the cells in pixels of the resized picture; published 64, for crops of 512 and more.
+    _C.INPUT.STRONG_VIEW.MASK.SIZE = 64
