@@ -93,8 +93,8 @@ class StrongView:
             )
         if not 0 <= mask_share <= 1 or mask_size < 1:
             raise ValueError(
-                f"INPUT.STRONG_VIEW.MASK has SHARE {mask_share} and SIZE {mask_size}; write a share "
-                "in [0, 1] and a size from 1 on"
+                f"INPUT.STRONG_VIEW.MASK has SHARE {mask_share} and SIZE {mask_size}; write a "
+                "share in [0, 1] and a size from 1 on"
             )
         self._mask_share, self._mask_size = mask_share, mask_size
         self._fill = torch.tensor(fill).round().to(torch.uint8)[:, None, None]
