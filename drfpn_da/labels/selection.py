@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files import write_whole
 from ..functional import farthest_points
 
 logger = logging.getLogger(__name__)
@@ -225,8 +226,9 @@ class Selection:
     pool: int
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write JSON."""
-        Path(path).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Write JSON, whole or not at all."""
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        write_whole(path, lambda file: file.write(text.encode()))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Selection:
