@@ -49,7 +49,7 @@ from drfpn_da.data.target_mapper import picture_only
 from drfpn_da.engine import StudentUncertainty, pool_grid_features
 from drfpn_da.functional import (
     normalize_disparity,
-    pairwise_distances,
+    LazyDistances,
     standardize_features,
 )
 from drfpn_da.labels import (
@@ -151,7 +151,7 @@ def select(args: argparse.Namespace, cfg: CfgNode, records: list[dict]) -> list[
     maps = pool_grid_features(
         load_model(cfg), build_picture_loader(cfg, records, workers), args.feature, tuple(args.grid)
     )
-    distances = pairwise_distances(standardize_features(maps))
+    distances = LazyDistances(standardize_features(maps))
     return select_in_cycles(
         distances,
         args.budgets,
