@@ -16,7 +16,8 @@ def cfg(tmp_path):
     write_tiny_coco(tmp_path)
     register_tiny("tiny_damage", tmp_path)
     cfg = tiny_cfg(tmp_path / "out", "tiny_damage")
-    cfg.DATASETS.TEST, cfg.SOLVER.MAX_ITER, cfg.SOLVER.CHECKPOINT_PERIOD = (), 4, 1
+    cfg.DATASETS.TEST, cfg.SOLVER.STEPS = (), ()
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.CHECKPOINT_PERIOD = 4, 1
     return cfg
 
 
