@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, LazyConfig, instantiate
 from detectron2.modeling import build_model
 from torch import nn
 
+from .checkpoint import SafeCheckpointer
 from .config.setup import base_cfg
 
 __all__ = ["get", "get_config", "get_config_file", "list_configs"]
@@ -124,5 +124,5 @@ def get(name: str, trained: bool = False, device: str | None = None) -> nn.Modul
         weights = (
             cfg.train.init_checkpoint if "train" in cfg and "init_checkpoint" in cfg.train else ""
         )
-    DetectionCheckpointer(model).load(weights)
+    SafeCheckpointer(model).load(weights)
     return model

@@ -17,7 +17,6 @@ from collections import Counter
 from typing import Any
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import LazyConfig, instantiate
 from detectron2.modeling import build_model
 from detectron2.utils.analysis import (
@@ -28,6 +27,7 @@ from detectron2.utils.analysis import (
 from tabulate import tabulate
 from torch import nn
 
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import setup_cfg
 
 TASKS = ("parameter", "flop", "activation", "structure")
@@ -42,7 +42,7 @@ def load_model(args: argparse.Namespace) -> tuple[nn.Module, tuple[int, int]]:
     cfg = setup_cfg(args)
     model = build_model(cfg).eval()
     if args.load_weights:
-        DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     short, limit = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
     return model, (short, min(limit, round(short * 4 / 3)))
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.export import TracingAdapter
 from detectron2.modeling import GeneralizedRCNN, build_model
 from tabulate import tabulate
 from torch import Tensor, nn
 
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import setup_cfg
 from drfpn_da.modeling import AdaptiveModel
 from drfpn_da.visualization import save_new
@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> list[list]:
     args.opts = [*args.opts, "MODEL.DEVICE", "cpu"]
     cfg = setup_cfg(args)
     model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     if isinstance(model, AdaptiveModel):
         model = model.plain_detector()
     torch.manual_seed(0)

@@ -9,10 +9,10 @@ As in ``train_net.py``, CONFIG is a path or a name of the model zoo.
 
 import argparse
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import instantiate
 from detectron2.engine import default_argument_parser, launch
 
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.engine import evaluate_lazy, start_lazy_run, train_lazy
 
 
@@ -21,7 +21,7 @@ def main(args: argparse.Namespace):
     cfg = start_lazy_run(args)
     if args.eval_only:
         model = instantiate(cfg.model).to(cfg.train.device)
-        DetectionCheckpointer(model).load(cfg.train.init_checkpoint)
+        SafeCheckpointer(model).load(cfg.train.init_checkpoint)
         results = evaluate_lazy(cfg, model.eval())
     else:
         results = train_lazy(cfg, resume=args.resume)

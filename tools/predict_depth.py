@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.evaluation import inference_context
 from detectron2.modeling import build_model
 from PIL import Image
 
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
 from drfpn_da.visualization import draw_disparity, read_rgb
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     output = Path(args.output)
     planned = plan_files([record["file_name"] for record in records], output, args.overwrite)
     model = build_model(cfg)
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     loader = build_picture_loader(cfg, records, cfg.DATALOADER.NUM_WORKERS)
     written = {}
     with inference_context(model), torch.no_grad():

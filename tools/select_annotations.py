@@ -35,13 +35,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.evaluation import inference_context
 from detectron2.modeling import build_model
 from PIL import Image
 from torch import Tensor, nn
 
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.data.disparity import read_disparity
 from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
@@ -49,7 +49,7 @@ from drfpn_da.data.target_mapper import picture_only
 from drfpn_da.engine import StudentUncertainty, pool_grid_features
 from drfpn_da.functional import (
     normalize_disparity,
-    pairwise_distances,
+    LazyDistances,
     standardize_features,
 )
 from drfpn_da.labels import (
@@ -81,7 +81,7 @@ def load_records(args: argparse.Namespace, cfg: CfgNode) -> list[dict[str, Any]]
 def load_model(cfg: CfgNode) -> nn.Module:
     """Return the config's model with its weights, in evaluation mode."""
     model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     return model
 
 
@@ -151,7 +151,7 @@ def select(args: argparse.Namespace, cfg: CfgNode, records: list[dict]) -> list[
     maps = pool_grid_features(
         load_model(cfg), build_picture_loader(cfg, records, workers), args.feature, tuple(args.grid)
     )
-    distances = pairwise_distances(standardize_features(maps))
+    distances = LazyDistances(standardize_features(maps))
     return select_in_cycles(
         distances,
         args.budgets,

@@ -9,12 +9,12 @@ tools/train_net.py --config-file CONFIG --register mine labels.json pictures/ \
 
 import argparse
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import launch
 from detectron2.evaluation import verify_results
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.engine import Trainer, start_run
 
@@ -26,7 +26,7 @@ def main(args: argparse.Namespace):
     cfg = start_run(cfg, args)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        DetectionCheckpointer(model, save_dir=checkpoints).resume_or_load(
+        SafeCheckpointer(model, save_dir=checkpoints).resume_or_load(
             cfg.MODEL.WEIGHTS, resume=args.resume
         )
         results = Trainer.test(cfg, model)

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import setup_cfg
 from drfpn_da.data import build_target_loader, build_train_loader
 from drfpn_da.modeling.own_disparity import predict_disparities, with_disparity
@@ -69,7 +69,7 @@ def target(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
 def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
     """Draw the pairs that DepthMix mixes, and what is learnt from them."""
     model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     if "depth_mix" not in getattr(model, "objectives", {}):
         raise SystemExit("nothing is mixed: write MODEL.META_ARCHITECTURE DepthMixSegmentor")
     objective = model.objectives["depth_mix"]

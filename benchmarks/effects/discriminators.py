@@ -12,13 +12,13 @@ import argparse
 from typing import Any, Callable
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetMapper
 from detectron2.modeling import build_model
 from torch import Tensor
 
 from benchmarks.report import ROOT, format_table, write_report
 from drfpn_da import model_zoo
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.data import get_target_dicts
 from drfpn_da.functional import SOURCE, TARGET
 from drfpn_da.layers import DomainDiscriminator, GlobalDiscriminator, LocalDiscriminator
@@ -43,7 +43,7 @@ def extract(pictures: int) -> dict[str, dict[str, Tensor]]:
     cfg.defrost()
     cfg.INPUT.MIN_SIZE_TEST = 128
     model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     taps = FeatureTaps(model)
     taps.require(["res2", "res4"])
     mapper = DatasetMapper(cfg, False)

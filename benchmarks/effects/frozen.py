@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.engine import HookBase, SimpleTrainer, hooks
@@ -22,6 +21,7 @@ from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.data import IndexedMapper
 
 Sample = dict[str, Any]
@@ -36,7 +36,7 @@ class Trunk:
 
     def __init__(self, cfg: CfgNode) -> None:
         self._model = build_model(cfg).eval()
-        DetectionCheckpointer(self._model).load(cfg.MODEL.WEIGHTS)
+        SafeCheckpointer(self._model).load(cfg.MODEL.WEIGHTS)
         self.output_shape = self._model.backbone.output_shape()
         self._cfg = cfg
 

@@ -14,11 +14,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.evaluation.testing import flatten_results_dict
 
 from benchmarks.effects.strong_weak import STUDIES
 from benchmarks.report import ROOT, format_table, write_report
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.engine import Trainer, start_run
 from drfpn_da.evaluation import rank_correlations
@@ -34,7 +34,7 @@ def evaluate(run: Path, dataset: str) -> dict[str, Any]:
         args = argument_parser().parse_args(words)
         cfg = start_run(setup_cfg(args), args)
         model = Trainer.build_model(cfg)
-        DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
         file.write_text(json.dumps(flatten_results_dict(Trainer.test(cfg, model))))
     return json.loads(file.read_text())
 

@@ -86,7 +86,7 @@ def label_curves(folder: Path) -> dict[str, list[float]]:
 
 def final_reliability(folder: Path) -> list[dict[str, float]]:
     """Return the reliability diagram of the last soft labels of pictures without labels."""
-    checkpoint = torch.load(folder / "model_final.pth", map_location="cpu", weights_only=False)
+    checkpoint = torch.load(folder / "model_final.pth", map_location="cpu", weights_only=True)
     table = checkpoint["trainer"]["hooks"]["SoftLabelHook"]["store"]["table"]
     cfg = base_cfg()
     cfg.merge_from_file(str(folder / "config.yaml"))

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
 from benchmarks.effects.label_truth import guess, judge, judge_threshold, summarise
 from benchmarks.report import ROOT, format_table, write_report
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.engine.relabel_votes import Windows
 from drfpn_da.functional import (
@@ -73,12 +73,12 @@ class Network(nn.Module):
 def load() -> tuple[Tensor, dict[str, Tensor]]:
     """Features (2, N, C) of the pictures and of their mirror images, and all label vectors."""
     root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    data = np.load(root / "cifar10n" / "cifar10n_4000.npz", allow_pickle=True)
+    data = np.load(root / "cifar10n" / "cifar10n_4000.npz", allow_pickle=False)
     cfg = base_cfg()
     cfg.merge_from_file(get_config_file("drfpn/Base-MobileNetV2.yaml"))
     body = build_mobilenetv2_backbone(cfg, ShapeSpec(channels=3)).eval()
     wrapped = nn.ModuleDict({"backbone": nn.ModuleDict({"bottom_up": body})})
-    DetectionCheckpointer(wrapped).load(cfg.MODEL.WEIGHTS)
+    SafeCheckpointer(wrapped).load(cfg.MODEL.WEIGHTS)
     mean, std = (
         torch.tensor(v)[:, None, None] for v in (cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)
     )

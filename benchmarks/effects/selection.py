@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from torch import Tensor
 
 from benchmarks.report import ROOT, format_table, write_report
 from drfpn_da import model_zoo
+from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.engine import pool_grid_features
 from drfpn_da.functional import pairwise_distances, standardize_features
 from drfpn_da.labels import random_order, select_diverse, select_in_cycles
@@ -97,7 +97,7 @@ def main() -> None:
     cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"
     model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     maps = pool_grid_features(model, ([{"image": picture}] for picture in pictures), FEATURE)
     distances = pairwise_distances(standardize_features(maps))
     pool, last = len(pictures), BUDGETS[-1]

@@ -1,7 +1,15 @@
-"""Weights from elsewhere: pretrained networks, depth networks, checkpoints of other frameworks."""
+"""Checkpoints: saved and read safely; pretrained and depth networks, other frameworks."""
 
 from .mmdet import convert_mmdet_drfpn
 from .pretrained import PretrainedHandler
+from .safe import CheckpointError, SafeCheckpointer
 from .transfer import TransferHandler, rename_depth_weights
 
-__all__ = ["PretrainedHandler", "TransferHandler", "convert_mmdet_drfpn", "rename_depth_weights"]
+__all__ = [
+    "CheckpointError",
+    "PretrainedHandler",
+    "SafeCheckpointer",
+    "TransferHandler",
+    "convert_mmdet_drfpn",
+    "rename_depth_weights",
+]

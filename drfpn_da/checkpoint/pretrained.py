@@ -6,7 +6,6 @@ import importlib.util
 import logging
 import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any, Callable
 
@@ -14,6 +13,8 @@ import torch
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 from torchvision.models import MobileNet_V2_Weights, VGG16_Weights, mobilenet_v2
+
+from ..files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +44,7 @@ class PretrainedHandler(PathHandler):
                 "matching_heuristics": True,
                 "__author__": "drfpn_da",
             }
-            cache.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
-                pickle.dump(content, file)
-            os.replace(file.name, target)
+            write_whole(target, lambda file: pickle.dump(content, file))
         return str(target)
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:

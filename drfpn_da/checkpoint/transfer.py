@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import torch
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 from torch import Tensor
+
+from ..files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +81,9 @@ class TransferHandler(PathHandler):
         except ValueError as error:
             raise ValueError(f"{path} is no checkpoint of a depth network: {error}") from error
         cache = Path(os.getenv("DRFPN_DA_CACHE", "~/.cache/drfpn_da")).expanduser() / "transfer"
-        cache.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(os.path.abspath(file).encode()).hexdigest()[:16]
         target = cache / f"{name}_{digest}.pth"
-        with tempfile.NamedTemporaryFile(dir=cache, delete=False) as temporary:
-            torch.save({"model": state}, temporary)
-        os.replace(temporary.name, target)
+        write_whole(target, lambda file: torch.save({"model": state}, file))
         return str(target)
 
     def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:

@@ -115,7 +115,7 @@ def read_disparity(path: Path, scale: float | None = None) -> np.ndarray:
     """
     try:
         if path.suffix == ".npy":
-            values = np.load(path)
+            values = np.load(path, allow_pickle=False)
         else:
             with Image.open(path) as file:
                 values = np.array(file)

@@ -8,7 +8,6 @@ import os
 from typing import Any
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import LazyConfig, instantiate
 from detectron2.data import build_detection_train_loader
 from detectron2.engine import SimpleTrainer, default_writers, hooks
@@ -17,13 +16,14 @@ from detectron2.utils import comm
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from ..checkpoint import SafeCheckpointer
 from ..config.setup import find_config_file
 from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything, seeded
 from ..data.two_stream import build_target_loader, build_two_stream_loader
 from .hooks import RunningNormalizer, StepSeed
 from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
-from .step import amp_trainer, build_ddp_model, unoptimised_scripts
+from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
         else SimpleTrainer
     )
     trainer = step_trainer(build_ddp_model(model, **cfg.train.ddp), loader, optimizer)
-    checkpointer = DetectionCheckpointer(model, cfg.train.output_dir, trainer=trainer)
+    checkpointer = SafeCheckpointer(model, cfg.train.output_dir, trainer=trainer)
     results: dict[str, Any] = {}
 
     def evaluate() -> dict[str, Any]:
@@ -128,7 +128,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
     checkpointer.resume_or_load(cfg.train.init_checkpoint, resume=resume)
     start = trainer.iter + 1 if resume and checkpointer.has_checkpoint() else 0
     loader.start_iter = start
-    with unoptimised_scripts():
+    with unoptimised_scripts(), dead_workers_explained():
         trainer.train(start, cfg.train.max_iter)
     return results or None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
@@ -200,7 +201,8 @@ class SCNRelabelHook(HookBase):
         comm.synchronize()  # all have read what the main process now replaces
         if dropped and comm.is_main_process():
             kept = free_path(Path(self._path).with_suffix(".later.jsonl"))
-            os.rename(self._path, kept)
+            # A copy: at no moment is there no journal.
+            shutil.copyfile(self._path, kept)
             self.store.save(self._path)
             logger.warning(
                 "%d entries are of steps after the checkpoint and will be decided again; the "

@@ -52,6 +52,26 @@ def unoptimised_scripts() -> contextlib.AbstractContextManager:
     return torch.jit.optimized_execution(False)
 
 
+@contextlib.contextmanager
+def dead_workers_explained() -> Iterator[None]:
+    """Inside the block, the error of a killed data loading process says what to do about it.
+
+    Raises:
+        RuntimeError: such a process died.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RuntimeError(
+            f"a process that loads data died ({str(error).splitlines()[0]}). Mostly the system "
+            "killed it for want of memory: lower DATALOADER.NUM_WORKERS or the size of the "
+            "pictures (with 0 workers an error in the data shows itself), then continue with "
+            "--resume from the last checkpoint"
+        ) from error
+
+
 def model_device(model: nn.Module) -> torch.device:
     """Return the device of the model's first parameter."""
     return next(model.parameters()).device

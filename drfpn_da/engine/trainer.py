@@ -16,9 +16,11 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 from torch import nn
 
+from ..checkpoint import SafeCheckpointer
 from ..compat import default_trainer_parts
 from ..config import check_config
 from ..config.combinations import lookup
+from ..data.checked_json import damaged_json_named
 from ..data.checked_mapper import CheckedMapper
 from ..data.disparity_loader import DISPARITY_MODELS, build_disparity_loader
 from ..data.patch_loader import build_patch_loader
@@ -44,7 +46,7 @@ from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
 from .second_opinion import the_other
 from .soft_label_hook import build_soft_label_hooks
-from .step import amp_trainer, build_ddp_model, unoptimised_scripts
+from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
 from .wandb_writer import WandbWriter
 
 #: Names of features that detectron2's heads look up without a word about the key.
@@ -62,7 +64,8 @@ class Trainer(DefaultTrainer):
     - Runs repeat and resume exactly (on the CPU bit by bit), whatever the number of workers.
     - Several processes and mixed precision also without a GPU.
     - Evaluators from the data set's metadata, the best checkpoint, drawn predictions, wandb.
-    - Errors that name the picture.
+    - Checkpoints that are whole even if the process is killed while it saves.
+    - Errors that name the picture, the annotation file or the checkpoint.
 
     Args:
         cfg: with the keys of drfpn_da; usually what :func:`drfpn_da.engine.start_run` returned.
@@ -78,10 +81,12 @@ class Trainer(DefaultTrainer):
         cfg.SEED = shared_seed(cfg.SEED)
         cfg.freeze()
         seed_everything(derive_seed(cfg.SEED, Stream.MODEL))
-        with default_trainer_parts(
+        parts = default_trainer_parts(
             create_ddp_model=build_ddp_model,
             AMPTrainer=amp_trainer(cfg.SOLVER.AMP.PRECISION, torch.device(cfg.MODEL.DEVICE)),
-        ):
+            DetectionCheckpointer=SafeCheckpointer,
+        )
+        with parts, damaged_json_named(*cfg.DATASETS.TRAIN, *cfg.DATASETS.TARGET):
             super().__init__(cfg)
 
     @classmethod
@@ -128,7 +133,8 @@ class Trainer(DefaultTrainer):
         """Return detectron2's loader, with errors that name the picture."""
         kind = PatchMapper if cfg.MODEL.META_ARCHITECTURE in PATCH_MODELS else DatasetMapper
         mapper = CheckedMapper(kind(cfg, False))
-        return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+        with damaged_json_named(dataset_name):
+            return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
 
     @classmethod
     def build_evaluator(
@@ -237,9 +243,10 @@ class Trainer(DefaultTrainer):
 
         Raises:
             FloatingPointError: a loss is infinite or NaN; names losses and pictures.
+            RuntimeError: a process that loads data died; says why that may be.
         """
         try:
-            with unoptimised_scripts():
+            with unoptimised_scripts(), dead_workers_explained():
                 super().run_step()
         except FloatingPointError as error:
             files = getattr(self.data_loader, "file_names", [])

@@ -15,7 +15,12 @@ from .domain import (
     valid_cells,
 )
 from .domain_distance import principal_components, proxy_a_distance
-from .farthest_point import farthest_points, pairwise_distances, standardize_features
+from .farthest_point import (
+    LazyDistances,
+    farthest_points,
+    pairwise_distances,
+    standardize_features,
+)
 from .gradient_reversal import dann_ramp, reverse_gradient
 from .importance import (
     importance_cross_entropy,
@@ -98,6 +103,7 @@ __all__ = [
     "DEPTH_METRICS",
     "depth_errors",
     "median_scale",
+    "LazyDistances",
     "farthest_points",
     "pairwise_distances",
     "stack_padded",

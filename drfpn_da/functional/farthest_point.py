@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from typing import Optional, Union
 
 import torch
 from torch import Tensor
@@ -32,8 +32,37 @@ def pairwise_distances(vectors: Tensor) -> Tensor:
     return distances.fill_diagonal_(0)
 
 
+class LazyDistances:
+    """The rows of :func:`pairwise_distances`, each computed when it is asked for.
+
+    Needs the memory of the vectors, not that of all pairs; the rows are the same.
+
+    Args:
+        vectors: (N, D).
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self._vectors = vectors
+        self.shape = (len(vectors), len(vectors))
+        self.dtype = vectors.dtype
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return the (N,) distances of one point."""
+        mode = "donot_use_mm_for_euclid_dist"
+        row = torch.cdist(self._vectors[index : index + 1], self._vectors, compute_mode=mode)[0]
+        row[index] = 0
+        return row
+
+    def among(self, indices: Tensor) -> Tensor:
+        """Return the (M, M) distances of (M,) points."""
+        return pairwise_distances(self._vectors[indices])
+
+
 def farthest_points(
-    distances: Tensor,
+    distances: Union[Tensor, LazyDistances],
     selected: Sequence[int],
     count: int,
     bias: Optional[Tensor] = None,
@@ -44,7 +73,7 @@ def farthest_points(
     stops early when every point is at distance 0 from a selected one.
 
     Args:
-        distances: (N, N), not negative, 0 on the diagonal.
+        distances: (N, N), not negative, 0 on the diagonal; or the vectors' lazy distances.
         selected: indices to start from, at least one.
         count: points to add at most.
         bias: (N,) not negative, for example an uncertainty, added to a point's distance from all
@@ -64,7 +93,9 @@ def farthest_points(
         )
     if bias is not None and bool((bias < 0).any()):
         raise ValueError("the bias of a point must not be negative")
-    nearest = distances[list(selected)].amin(0)
+    nearest = distances[selected[0]].clone()
+    for index in selected[1:]:
+        torch.minimum(nearest, distances[index], out=nearest)
     if bias is not None:
         nearest = nearest + bias.to(nearest.dtype)
     nearest[list(selected)] = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..files import write_whole
 
 VERSION = 1
 
@@ -73,8 +74,9 @@ class DenseLabelStore:
         height, width = (-(-size // self.stride) for size in probabilities.shape[-2:])
         small = F.adaptive_avg_pool2d(probabilities[None].float(), (height, width))[0]
         path = self._path(iteration, file_name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, small.to("cpu", torch.float16).numpy())
+        values = small.to("cpu", torch.float16).numpy()
+        # Many files: the round counts only once the index names it.
+        write_whole(path, lambda file: np.save(file, values), durable=False)
 
     def finish(self, iteration: int, keep: Iterable[int] = ()) -> None:
         """Make a round that is written completely the one that is read; by one process.
@@ -91,9 +93,8 @@ class DenseLabelStore:
                 raise RuntimeError(f"round {iteration} of {self.folder} has no label of {name}")
         gone = [r for r in self.rounds if r not in (iteration, *keep)]
         self.rounds = sorted({iteration, *self.rounds} - set(gone))
-        temporary = self.folder / f".{os.getpid()}-index.json"
-        temporary.write_text(json.dumps({**self._identity, "rounds": self.rounds}, indent=1))
-        os.replace(temporary, self.folder / "index.json")
+        index = json.dumps({**self._identity, "rounds": self.rounds}, indent=1).encode()
+        write_whole(self.folder / "index.json", lambda file: file.write(index))
         for number in gone:  # after the index no longer names them
             shutil.rmtree(self._round(number), ignore_errors=True)
         self.current = iteration
@@ -117,7 +118,7 @@ class DenseLabelStore:
             raise RuntimeError(f"the store {self.folder} has no labels yet: no round is finished")
         path = self._path(self.current, file_name)
         try:
-            values = torch.from_numpy(np.load(path).astype(np.float32))
+            values = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
             assert values.dim() == 3 and len(values) == len(self.class_names)
         except (OSError, ValueError, EOFError, AssertionError) as error:
             raise ValueError(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..files import write_whole
 from .annotations import AnnotationId, DatasetIdentity
 
 FORMAT = "drfpn_da relabels"
@@ -70,11 +71,9 @@ def write_journal(journal: Journal, path: str | os.PathLike) -> None:
     """Write a journal, whole or not at all.
 
     Raises:
-        OSError: the folder cannot be written; what was at ``path`` is still there.
+        OSError: the disk is full, or the folder cannot be written; names the file. What was at
+            ``path`` is still there.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}-{target.name}")
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -83,14 +82,7 @@ def write_journal(journal: Journal, path: str | os.PathLike) -> None:
     }
     lines = [_line(header), *(_line(asdict(entry)) for entry in journal.entries)]
     lines.append(_line({"end": len(journal.entries)}))
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, lambda file: file.writelines(line.encode() for line in lines))
 
 
 def read_journal(path: str | os.PathLike) -> Journal:

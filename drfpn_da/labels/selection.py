@@ -12,13 +12,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..functional import farthest_points
+from ..files import write_whole
+from ..functional import LazyDistances, farthest_points
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,10 @@ PUBLISHED_CYCLES = (25, 50, 100, 200, 372, 744)
 #: Weight of the uncertainty in the paper, absolute: for distances of about 128.
 PUBLISHED_WEIGHT = 1000.0
 
+#: Of so many pictures at most all pairs are compared for their median distance.
+MAX_PAIRED = 5000
+
+Distances = Union[Tensor, LazyDistances]
 #: From the pictures selected so far to one uncertainty per picture of the pool, not negative.
 Uncertainty = Callable[[Sequence[int]], Tensor]
 
@@ -54,12 +59,12 @@ def check_budgets(budgets: Sequence[int], pool: int) -> list[int]:
     return list(budgets)
 
 
-def select_diverse(distances: Tensor, budget: int, seed: int) -> list[int]:
+def select_diverse(distances: Distances, budget: int, seed: int) -> list[int]:
     """Select farthest points of the features, from the first of the seeded permutation on.
 
     Args:
         distances: (N, N) between the pictures' features; see
-            :func:`drfpn_da.functional.pairwise_distances`.
+            :func:`drfpn_da.functional.pairwise_distances`, and ``LazyDistances`` for large pools.
         budget: pictures to select.
         seed: of the first picture.
 
@@ -73,7 +78,7 @@ def select_diverse(distances: Tensor, budget: int, seed: int) -> list[int]:
 
 
 def select_in_cycles(
-    distances: Tensor,
+    distances: Distances,
     budgets: Sequence[int],
     seed: int,
     uncertainty: Optional[Uncertainty] = None,
@@ -126,7 +131,7 @@ def select_in_cycles(
 
 
 def uncertainty_bias(
-    distances: Tensor,
+    distances: Distances,
     uncertainty: Tensor,
     selected: Sequence[int],
     weight: float = 1.0,
@@ -135,7 +140,8 @@ def uncertainty_bias(
     """Return the (N,) bias of an uncertainty in the unit of the distances; 0 where selected.
 
     Unless ``absolute``, the weight counts in median distances per median uncertainty, both of
-    pictures not selected yet, so that it fits features of any size.
+    pictures not selected yet, so that it fits features of any size. Of more than
+    :data:`MAX_PAIRED` such pictures, the distances are those of so many, evenly spaced.
 
     Args:
         distances: (N, N).
@@ -149,7 +155,10 @@ def uncertainty_bias(
     bias = torch.where(left, uncertainty.to(distances.dtype), 0)
     if absolute or int(left.sum()) < 2:
         return bias * weight
-    rest = distances[left][:, left]
+    others = left.nonzero()[:, 0]
+    others = others[:: -(-len(others) // MAX_PAIRED)]
+    lazy = isinstance(distances, LazyDistances)
+    rest = distances.among(others) if lazy else distances[others][:, others]
     between = rest[~torch.eye(len(rest), dtype=torch.bool)]
     # Where most are certain, the median is 0 and says nothing of the others' scale.
     typical = bias[left].median()
@@ -225,8 +234,9 @@ class Selection:
     pool: int
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write JSON."""
-        Path(path).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Write JSON, whole or not at all."""
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        write_whole(path, lambda file: file.write(text.encode()))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Selection:

@@ -36,6 +36,7 @@ class RelabelStore:
         self.settings = dict(settings or {})
         self._entries: list[Entry] = []
         self._history: dict[Key, list[Entry]] = {}
+        self._last_round = 0
         for entry in entries:
             self._append(entry)
 
@@ -69,7 +70,7 @@ class RelabelStore:
     @property
     def next_round(self) -> int:
         """Number of the next round of decisions; they start at 1."""
-        return max((entry.round for entry in self._entries), default=0) + 1
+        return self._last_round + 1
 
     def corrections(self, proposed: bool = False) -> dict[Key, str]:
         """Return the class names of annotations that differ from the given ones.
@@ -172,10 +173,11 @@ class RelabelStore:
         for key in keys or ():
             if key not in self._history:
                 raise KeyError(f"annotation {key[1]} of '{key[0]}' is not in the journal")
+        chosen = self._history.keys() if keys is None else set(keys)
         added = [
             entry
-            for key in list(self._history)
-            if keys is None or key in keys
+            for key in self._history
+            if key in chosen
             for entry in self._undo_one(self._history[key], round_number)
         ]
         for entry in added:
@@ -209,6 +211,7 @@ class RelabelStore:
 
     def _append(self, entry: Entry) -> None:
         self._entries.append(entry)
+        self._last_round = max(self._last_round, entry.round)
         self._history.setdefault(entry.key, []).append(entry)
 
     def _undo_one(self, history: list[Entry], round_number: Optional[int]) -> list[Entry]:

@@ -60,7 +60,7 @@ class VoteAccumulator:
         """
         self._pending.append(tuple(t.detach() for t in (index, probabilities, weight, alpha)))  # type: ignore[arg-type]
         if len(self._pending) >= MAX_PARTS:
-            self._parts = [self.state()]
+            self._take_pending()
 
     def clear(self) -> None:
         """Forget all votes."""
@@ -68,8 +68,8 @@ class VoteAccumulator:
 
     def state(self) -> State:
         """Return all sums as arrays; they can be saved, sent and merged."""
-        parts = self._parts + [self._from_tensors(*pending) for pending in self._pending]
-        self._pending, self._parts = [], [merge_votes(parts, self.num_classes)]
+        self._take_pending()
+        self._parts = [merge_votes(self._parts, self.num_classes)]
         return self._parts[0]
 
     def load_state(self, state: State) -> None:
@@ -84,6 +84,20 @@ class VoteAccumulator:
                 f"saved votes are on {found} classes, the model has {self.num_classes}"
             )
         self._pending, self._parts = [], [state]
+
+    def _take_pending(self) -> None:
+        """Add up what is pending; parts are joined when their sizes are alike.
+
+        Joining all each time would add up the whole window again and again.
+        """
+        if not self._pending:
+            return
+        parts = [self._from_tensors(*pending) for pending in self._pending]
+        self._pending = []
+        self._parts.append(merge_votes(parts, self.num_classes))
+        while len(self._parts) > 1 and _size(self._parts[-2]) <= 2 * _size(self._parts[-1]):
+            last = [self._parts.pop() for _ in range(2)]
+            self._parts.append(merge_votes(last, self.num_classes))
 
     def _from_tensors(
         self, index: Tensor, probabilities: Tensor, weight: Tensor, alpha: Tensor
@@ -105,13 +119,12 @@ def merge_votes(states: Sequence[State], num_classes: int) -> State:
     """Add up states, for example those of several processes."""
     empty = _empty(num_classes)
     joined = {name: np.concatenate([empty[name], *(s[name] for s in states)]) for name in empty}
-    index, inverse = np.unique(joined["index"], return_inverse=True)
+    order = np.argsort(joined["index"], kind="stable")
+    index, starts = np.unique(joined["index"][order], return_index=True)
     merged: State = {"index": index}
     for name, values in joined.items():
         if name != "index":
-            total = np.zeros((len(index), *values.shape[1:]), dtype=np.int64)
-            np.add.at(total, inverse, values)
-            merged[name] = total
+            merged[name] = np.add.reduceat(values[order], starts, axis=0) if len(index) else values
     return merged
 
 
@@ -126,6 +139,10 @@ def tally_votes(state: State) -> Tally:
         count=count,
         votes=state["votes"][seen],
     )
+
+
+def _size(state: State) -> int:
+    return len(state["index"])
 
 
 def _empty(num_classes: int) -> State:

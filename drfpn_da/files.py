@@ -1,0 +1,103 @@
+"""Writing files whole or not at all, whatever stops the process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import io
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_whole(
+    path: str | os.PathLike, write: Callable[[BinaryIO], object], durable: bool = True
+) -> None:
+    """Replace a file by a new one, or leave it as it is.
+
+    A process that is killed, or a machine that stops, leaves the old file or the new one, never a
+    part. Where several processes write a path, the last one counts.
+
+    Args:
+        path: the file; its folder is made.
+        write: is given a temporary file beside it.
+        durable: wait until the disk has the new file. Without, it is safe from a killed process
+            only, not from a machine that stops.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; names the file. What was at
+            ``path`` is still there, and nothing else.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target)
+    temporary = target.with_name(f".{target.name}.{platform.node()}.{os.getpid()}.tmp")
+    raw = None
+    try:
+        raw = _RecordingFile(str(temporary), "wb")
+        with io.BufferedWriter(raw) as file:
+            write(file)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, target)
+        if durable:
+            _sync_folder(target.parent)
+    except Exception as error:
+        # What writes may hide the disk's error behind one of its own, as torch.save does.
+        failure = error if isinstance(error, OSError) else raw and raw.failure
+        if not failure:
+            raise
+        raise OSError(failure.errno, f"{target} cannot be written: {_mend(failure)}") from error
+    finally:
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                raw.close()
+        temporary.unlink(missing_ok=True)
+
+
+class _RecordingFile(io.FileIO):
+    """Remembers the error of a write."""
+
+    failure: OSError | None = None
+
+    def write(self, data) -> int:  # type: ignore[no-untyped-def,override]
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def _mend(failure: OSError) -> str:
+    reason = failure.strerror or str(failure)
+    if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        reason += "; free space there, or write elsewhere, and continue"
+    elif failure.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        reason += "; make the folder writable, or write elsewhere"
+    return f"{reason}. What was there before is unchanged"
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove temporary files of processes that were killed while they wrote this file."""
+    if not Path("/proc").exists():
+        return
+    for leftover in target.parent.glob(
+        f".{glob.escape(target.name)}.{glob.escape(platform.node())}.*.tmp"
+    ):
+        number = leftover.name.split(".")[-2]
+        if number.isdigit() and not Path("/proc", number).exists():
+            leftover.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name of a file durable; where folders cannot be opened, the system does it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
