@@ -48,8 +48,8 @@ from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
 from drfpn_da.data.target_mapper import picture_only
 from drfpn_da.engine import StudentUncertainty, pool_grid_features
 from drfpn_da.functional import (
-    normalize_disparity,
     LazyDistances,
+    normalize_disparity,
     standardize_features,
 )
 from drfpn_da.labels import (
