@@ -10,10 +10,10 @@ As in ``train_net.py``, CONFIG is a path or a name of the model zoo.
 import argparse
 
 from detectron2.config import instantiate
-from detectron2.engine import default_argument_parser, launch
+from detectron2.engine import default_argument_parser
 
 from drfpn_da.checkpoint import SafeCheckpointer
-from drfpn_da.engine import evaluate_lazy, start_lazy_run, train_lazy
+from drfpn_da.engine import evaluate_lazy, launch, start_lazy_run, train_lazy
 
 
 def main(args: argparse.Namespace):
@@ -29,12 +29,4 @@ def main(args: argparse.Namespace):
 
 
 if __name__ == "__main__":
-    args = default_argument_parser().parse_args()
-    launch(
-        main,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    launch(main, default_argument_parser().parse_args())

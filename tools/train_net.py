@@ -9,14 +9,13 @@ tools/train_net.py --config-file CONFIG --register mine labels.json pictures/ \
 
 import argparse
 
-from detectron2.engine import launch
 from detectron2.evaluation import verify_results
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
 from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import argument_parser, setup_cfg
-from drfpn_da.engine import Trainer, start_run
+from drfpn_da.engine import Trainer, launch, start_run
 
 
 def main(args: argparse.Namespace):
@@ -46,12 +45,4 @@ def main(args: argparse.Namespace):
 
 
 if __name__ == "__main__":
-    args = argument_parser().parse_args()
-    launch(
-        main,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    launch(main, argument_parser().parse_args())

@@ -5,6 +5,7 @@ from .depth_student import StudentUncertainty
 from .domain_features import pool_features
 from .grid_features import pool_grid_features
 from .hooks import BestCheckpointer, PredictionPictures, RunningNormalizer, StepSeed
+from .launch import launch
 from .lazy import evaluate_lazy, start_lazy_run, train_lazy
 from .relabel_hook import SCNRelabelHook
 from .run import start_run
@@ -30,6 +31,7 @@ __all__ = [
     "amp_trainer",
     "build_ddp_model",
     "evaluate_lazy",
+    "launch",
     "pool_features",
     "pool_grid_features",
     "start_lazy_run",

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from drfpn_da.functional import farthest_points, pairwise_distances, standardize_features
+from drfpn_da.functional import (
+    LazyDistances,
+    farthest_points,
+    pairwise_distances,
+    standardize_features,
+)
 from tests.golden_fill import assert_close
 
 GOLDEN = json.loads(
@@ -100,3 +105,15 @@ def test_constant_channel_counts_for_nothing():
     features[:, 1] = 4.0
     flat = standardize_features(features)
     assert flat.isfinite().all() and not flat.view(5, 2, -1)[:, 1].any()
+
+
+def test_lazy_distances_are_the_same_numbers():
+    vectors = torch.randn(60, 37)
+    vectors[7] = vectors[3]
+    whole, lazy = pairwise_distances(vectors), LazyDistances(vectors)
+    assert (len(lazy), lazy.shape, lazy.dtype) == (60, whole.shape, whole.dtype)
+    assert all(torch.equal(lazy[i], whole[i]) for i in range(60))
+    some = torch.tensor([3, 7, 9])
+    assert torch.equal(lazy.among(some), whole[some][:, some])
+    for bias in (None, torch.rand(60)):
+        assert farthest_points(lazy, [5, 2], 59, bias) == farthest_points(whole, [5, 2], 59, bias)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from drfpn_da.functional import pairwise_distances
+from drfpn_da.functional import LazyDistances, pairwise_distances
 from drfpn_da.labels import (
     Selection,
     check_budgets,
@@ -13,6 +13,7 @@ from drfpn_da.labels import (
     select_by_score,
     select_diverse,
     select_in_cycles,
+    selection,
     uncertainty_bias,
 )
 from drfpn_da.labels.selection import PUBLISHED_WEIGHT
@@ -112,3 +113,16 @@ def test_file(tmp_path):
     (tmp_path / "s.json").write_text("{}")
     with pytest.raises(ValueError, match=r"s\.json is no list"):
         Selection.load(tmp_path / "s.json")
+
+
+def test_large_pools_need_no_matrix_of_all_pairs(monkeypatch):
+    vectors, scores = torch.randn(200, 6), torch.rand(200)
+    whole, lazy = pairwise_distances(vectors), LazyDistances(vectors)
+    exact = uncertainty_bias(whole, scores, [4])
+    assert torch.equal(uncertainty_bias(lazy, scores, [4]), exact)
+    asked = []
+    among = LazyDistances.among
+    monkeypatch.setattr(LazyDistances, "among", lambda s, i: (asked.append(len(i)), among(s, i))[1])
+    monkeypatch.setattr(selection, "MAX_PAIRED", 50)
+    torch.testing.assert_close(uncertainty_bias(lazy, scores, [4]), exact, rtol=0.1, atol=0)
+    assert asked == [50]

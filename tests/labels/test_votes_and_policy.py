@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drfpn_da.functional import relabel_by_margin
-from drfpn_da.labels import RelabelPolicy, Tally, VoteAccumulator, merge_votes, tally_votes
+from drfpn_da.labels import (
+    RelabelPolicy,
+    Tally,
+    VoteAccumulator,
+    merge_votes,
+    tally_votes,
+    votes,  # the module
+)
 
 K = 4
 LOOSE = {
@@ -333,3 +340,27 @@ def test_low_group_by_each_ranking(rank_by):
 def test_impossible_thresholds_are_refused(options, key):
     with pytest.raises(ValueError, match=rf"SCN_RELABEL\.{key} is .*; write "):
         RelabelPolicy(**options)
+
+
+def test_long_windows_are_not_added_up_again_and_again(monkeypatch):
+    """Eight times the votes on eight times the annotations touch about eight times the rows."""
+    touched = []
+
+    def counting(states, num_classes):
+        touched[-1] += sum(len(state["index"]) for state in states)
+        return merge_votes(states, num_classes)
+
+    monkeypatch.setattr(votes, "merge_votes", counting)
+    for size in (2**12, 2**15):
+        touched.append(0)
+        accumulator, parts = VoteAccumulator(2), VoteAccumulator(2)
+        for index in torch.randperm(size).split(8):
+            share = torch.rand(8, 2).softmax(dim=1)
+            accumulator.add(index, share, torch.ones(8), torch.ones(8))
+            parts._pending.append((index, share, torch.ones(8), torch.ones(8)))
+        found = accumulator.state()
+        counted = touched[-1]
+        at_once = merge_votes([parts._from_tensors(*p) for p in parts._pending], 2)
+        assert all(np.array_equal(found[key], at_once[key]) for key in at_once)
+        touched[-1] = counted
+    assert touched[1] < 16 * touched[0]  # 64 times before, when all was joined each time
