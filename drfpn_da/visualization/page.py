@@ -7,6 +7,7 @@ import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,7 +21,11 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1c2330; background: #fff;
 h1 { font-size: 1.9rem; margin: 0 0 .3rem; }
 h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; border-bottom: 2px solid #e3e7ee; }
 p { max-width: 52rem; }
-table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; margin: .8rem 0; }
+.gallery { display: grid; gap: .8rem; margin: 1rem 0; }
+.gallery figure { margin: 0; }
+.gallery img { width: 100%; border-radius: 4px; }
 th, td { padding: .35rem .9rem; text-align: right; border-bottom: 1px solid #e3e7ee; }
 th { background: #f4f6fa; }
 th:first-child, td:first-child { text-align: left; }
@@ -64,17 +69,33 @@ class Page:
             "<tr>" + "".join(f"<td>{html.escape(_text(cell))}</td>" for cell in row) + "</tr>"
             for row in rows
         )
-        return self._add(f"<table><tr>{head}</tr>{body}</table>")
+        return self._add(f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>')
+
+    def link(self, text: str, target: str) -> Page:
+        """Add a paragraph that is a link, relative to the page."""
+        return self._add(f'<p><a href="{html.escape(target)}">{html.escape(text)}</a></p>')
 
     def picture(self, image: np.ndarray, caption: str = "") -> Page:
         """Add a picture, (H, W, 3) uint8 RGB."""
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "PNG", optimize=True)
-        data = base64.b64encode(buffer.getvalue()).decode()
-        alt = html.escape(caption, quote=True)
+        return self._add(_figure(image, caption, "PNG", {"optimize": True}))
+
+    def gallery(
+        self, images: Sequence[np.ndarray], captions: Sequence[str], width: int = 300
+    ) -> Page:
+        """Add photographs in rows that are as long as the window allows.
+
+        Args:
+            images: (H, W, 3) uint8 RGB. Embedded as JPEG: many drawn photographs are large as PNG.
+            captions: one for each.
+            width: in a row each is at least so wide, in pixels.
+        """
+        figures = [_figure(image, caption, "JPEG", {"quality": 88})
+                   for image, caption in zip(images, captions)]  # fmt: skip
+        columns = f"repeat(auto-fill, minmax(min(100%, {width}px), 1fr))"
         return self._add(
-            f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+            f'<div class="gallery" style="grid-template-columns: {columns}">'
+            + "".join(figures)
+            + "</div>"
         )
 
     def save(self, path: str | Path) -> Path:
@@ -95,6 +116,17 @@ class Page:
     def _add(self, part: str) -> Page:
         self._parts.append(part)
         return self
+
+
+def _figure(image: np.ndarray, caption: str, kind: str, options: dict[str, Any]) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind, **options)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    text = html.escape(caption)
+    return (
+        f'<figure><img alt="{text}" src="data:image/{kind.lower()};base64,{data}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
 
 
 def _text(cell: object) -> str:
