@@ -14,6 +14,8 @@ from PIL import Image
 
 from .files import save_new
 
+# Between the pictures of a gallery.
+_GAP = "0.8rem"
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c2330; background: #fff;
@@ -23,7 +25,7 @@ h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; border-bottom: 2px solid #e3e7e
 p { max-width: 52rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; margin: .8rem 0; }
-.gallery { display: grid; gap: .8rem; margin: 1rem 0; }
+.gallery { display: grid; gap: 0.8rem; margin: 1rem 0; }
 .gallery figure { margin: 0; }
 .gallery img { width: 100%; border-radius: 4px; }
 th, td { padding: .35rem .9rem; text-align: right; border-bottom: 1px solid #e3e7ee; }
@@ -32,6 +34,7 @@ th:first-child, td:first-child { text-align: left; }
 figure { margin: 1rem 0; }
 img { max-width: 100%; height: auto; }
 figcaption, small { color: #5b6577; }
+@media (max-width: 600px) { th, td { padding: .3rem .45rem; } }
 pre { background: #f4f6fa; padding: .8rem 1rem; overflow-x: auto; border-radius: 6px; }
 """
 
@@ -80,23 +83,28 @@ class Page:
         return self._add(_figure(image, caption, "PNG", {"optimize": True}))
 
     def gallery(
-        self, images: Sequence[np.ndarray], captions: Sequence[str], width: int = 300
+        self,
+        images: Sequence[np.ndarray],
+        captions: Sequence[str],
+        columns: int = 3,
+        width: int = 300,
     ) -> Page:
-        """Add photographs in rows that are as long as the window allows.
+        """Add photographs in rows; in a narrow window the rows are shorter.
 
         Args:
             images: (H, W, 3) uint8 RGB. Embedded as JPEG: many drawn photographs are large as PNG.
             captions: one for each.
-            width: in a row each is at least so wide, in pixels.
+            columns: most in a row.
+            width: in pixels; where they would be less wide, there are fewer in a row.
         """
-        figures = [_figure(image, caption, "JPEG", {"quality": 88})
-                   for image, caption in zip(images, captions)]  # fmt: skip
-        columns = f"repeat(auto-fill, minmax(min(100%, {width}px), 1fr))"
-        return self._add(
-            f'<div class="gallery" style="grid-template-columns: {columns}">'
-            + "".join(figures)
-            + "</div>"
-        )
+        figures = [
+            _figure(image, caption, "JPEG", {"quality": 88})
+            for image, caption in zip(images, captions)
+        ]
+        share = f"(100% - {columns - 1} * {_GAP}) / {columns}"
+        least = f"min(100%, max({width}px, {share}))"
+        style = f"grid-template-columns: repeat(auto-fill, minmax({least}, 1fr))"
+        return self._add(f'<div class="gallery" style="{style}">{"".join(figures)}</div>')
 
     def save(self, path: str | Path) -> Path:
         """Write the page under a free name; see :func:`save_new`."""

@@ -15,6 +15,8 @@ from .runs import Run
 
 THRESHOLD = 0.5
 SCENES = 3
+# Enlargement; labels do not grow with it, so that they hide less.
+SCALE = 3
 # Standard deviation of AP50 in fog over seeds, of the study in docs/results.md (2.1 to 3.1).
 SEED_SPREAD = 3.0
 TITLES = {"source_only": "source only", "adapted": "adapted"}
@@ -49,7 +51,7 @@ def add_chapter(page: Page, runs: Mapping[str, Run]) -> np.ndarray:
             drawn, found = draw_scene(predictors, test, index)
             titles = [f"{domain}: the truth"]
             titles += [f"{domain}: {title}, {found[title]} found" for title in models]
-            page.gallery(drawn, titles, width=300)
+            page.gallery(drawn, titles, columns=len(drawn), width=280)
             first = first or [contact_sheet(drawn, titles, columns=len(drawn))]
     page.table(*class_table(models, foggy))
     return first[0]
@@ -99,11 +101,11 @@ def draw_scene(
     image = read_rgb(record["file_name"])
     # Boxes only: masks would hide what is beneath.
     boxes = [{k: v for k, v in a.items() if k != "segmentation"} for a in record["annotations"]]
-    drawn, found = [draw_truth(image, {"annotations": boxes}, metadata)], {}
+    drawn, found = [draw_truth(image, {"annotations": boxes}, metadata, SCALE)], {}
     for title, predictor in predictors.items():
         # DefaultPredictor takes BGR whatever the model does.
         outputs = predictor(image[:, :, ::-1])
-        drawn.append(draw_predictions(image, outputs, metadata, THRESHOLD))
+        drawn.append(draw_predictions(image, outputs, metadata, THRESHOLD, SCALE))
         found[title] = int((outputs["instances"].scores >= THRESHOLD).sum())
     return drawn, found
 

@@ -27,7 +27,7 @@ def add_chapter(page: Page, run: Run) -> None:
     page.text(summary(run, cfg.DATASETS.LABELLED.COUNT, cfg.MODEL.DEPTH_MIX.START_ITER))
     for batch, mix, metadata in itertools.islice(mixed_batches(cfg), 1):
         for cells, titles in mix_cells(mix, metadata, cfg.INPUT.FORMAT)[: min(SHOWN, len(batch))]:
-            page.gallery(cells, titles, width=230)
+            page.gallery(cells, titles, columns=4, width=165)
 
 
 def summary(run: Run, labelled: int, start: int) -> str:
@@ -40,5 +40,5 @@ def summary(run: Run, labelled: int, start: int) -> str:
     return (
         f"With {labelled} labelled pictures, mIoU {went}: {before:.1f} after {start} steps on "
         f"labels alone, {after:.1f} after {steps[-1] + 1:.0f}, most of them with mixes. How much "
-        "of that is owed to the mixes, one training cannot tell; docs/results.md has the comparison."
+        "of that is owed to the mixes, one training cannot tell: see docs/results.md."
     )

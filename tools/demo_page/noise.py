@@ -128,7 +128,8 @@ def add_crops(page: Page, entries: Sequence[Entry], true: Mapping[object, str]) 
             page.gallery(
                 [draw_crop(read_rgb(e.file_name), e.box, colour) for e in chosen[:CROPS]],
                 [f"{e.old} → {e.new}" for e in chosen[:CROPS]],
-                width=125,
+                columns=CROPS,
+                width=105,
             )
 
 

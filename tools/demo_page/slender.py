@@ -45,6 +45,8 @@ def summary(run: Run, test: str) -> str:
     thin, regular = (_score(run, test, f"mAR-{name}") for name in ("XS", "R"))
     if math.isnan(thin) or math.isnan(regular):
         return "There are too few objects to compare."
+    if thin == regular == 0:
+        return "In fog it finds nothing yet."
     if thin < regular:
         return (
             f"In fog it finds thin objects less well than others: recall (mAR) {thin:.1f} against "
