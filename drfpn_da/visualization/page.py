@@ -25,7 +25,7 @@ h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; border-bottom: 2px solid #e3e7e
 p { max-width: 52rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; margin: .8rem 0; }
-.gallery { display: grid; gap: 0.8rem; margin: 1rem 0; }
+.gallery { display: grid; gap: 0.8rem; margin: 1rem 0; align-items: end; }
 .gallery figure { margin: 0; }
 .gallery img { width: 100%; border-radius: 4px; }
 th, td { padding: .35rem .9rem; text-align: right; border-bottom: 1px solid #e3e7ee; }

@@ -42,7 +42,7 @@ def add_chapter(page: Page, runs: Mapping[str, Run]) -> np.ndarray:
     page.table(*results_table(models, clear, foggy))
     page.text(
         f"The {SCENES} foggy test pictures with most objects, and one in clear air; drawn are "
-        f"detections with a score of {THRESHOLD} or more."
+        f"detections with a score of {THRESHOLD} or more, coloured by class."
     )
     predictors = {title: DefaultPredictor(run.cfg) for title, run in models.items()}
     first, titles = [], []

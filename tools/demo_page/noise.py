@@ -120,17 +120,23 @@ def add_crops(page: Page, entries: Sequence[Entry], true: Mapping[object, str]) 
     right = [entry for entry in ordered if true.get(entry.annotation_id) == entry.new]
     mistaken = [entry for entry in ordered if true.get(entry.annotation_id) != entry.new]
     for chosen, what, colour in (
-        (right, "The surest changes that are right", AFTER),
+        (right, "The surest changes that are right, given → corrected", AFTER),
         (mistaken, "The surest changes that are mistaken", BEFORE),
     ):
         if chosen:
             page.text(f"{what} ({min(CROPS, len(chosen))} of {len(chosen)}):")
             page.gallery(
                 [draw_crop(read_rgb(e.file_name), e.box, colour) for e in chosen[:CROPS]],
-                [f"{e.old} → {e.new}" for e in chosen[:CROPS]],
+                [caption(e, true) for e in chosen[:CROPS]],
                 columns=CROPS,
                 width=105,
             )
+
+
+def caption(entry: Entry, true: Mapping[object, str]) -> str:
+    """Name the given and the present class, and the true one where that is another."""
+    truth = true.get(entry.annotation_id, entry.old)
+    return f"{entry.old} → {entry.new}" + ("" if truth == entry.new else f" (true: {truth})")
 
 
 def _read(path: Path) -> dict:
