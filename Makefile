@@ -32,7 +32,7 @@ test: install  ## The tests, without those marked slow
 test-slow: install  ## All tests, including the slow ones
 	$(PYTEST) -m "slow or not slow"
 
-demo: install  ## Train a small DRFPN detector on generated streets and write a page of results
+demo: install  ## Adapt, repair labels, mix, measure thin things on generated streets; write a page: 10 minutes
 	$(BIN)/python tools/make_demo.py
 
 bench: install  ## Time, memory and operations of the pyramids

@@ -20,13 +20,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.modeling import build_model
 
 from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import setup_cfg
 from drfpn_da.data import build_target_loader, build_train_loader
 from drfpn_da.modeling.own_disparity import predict_disparities, with_disparity
+from drfpn_da.objectives.depth_mix import Mix
 from drfpn_da.visualization import (
     draw_training_input,
     draw_truth,
@@ -68,6 +69,13 @@ def target(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
 
 def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
     """Draw the pairs that DepthMix mixes, and what is learnt from them."""
+    for batch, mix, metadata in mixed_batches(cfg):
+        for record, strip in zip(batch, draw_mixes(mix, metadata, cfg.INPUT.FORMAT)):
+            yield record["file_name"], strip
+
+
+def mixed_batches(cfg: CfgNode) -> Iterator[tuple[list[dict], Mix, Metadata]]:
+    """Mix the target loader's batches as training does, labelled by the weights of the config."""
     model = build_model(cfg).eval()
     SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     if "depth_mix" not in getattr(model, "objectives", {}):
@@ -79,9 +87,7 @@ def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
         if objective.own_depth:
             with torch.no_grad():
                 batch = with_disparity(batch, predict_disparities(model.detector, batch)[0])
-        mix = objective.mix(batch, model.plain_detector(), generator)
-        for record, strip in zip(batch, draw_mixes(mix, metadata, cfg.INPUT.FORMAT)):
-            yield record["file_name"], strip
+        yield batch, objective.mix(batch, model.plain_detector(), generator), metadata
 
 
 SOURCES = {"annotation": annotated, "dataloader": loaded, "target": target, "mix": mixes}

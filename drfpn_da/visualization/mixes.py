@@ -12,6 +12,9 @@ from detectron2.utils import colormap
 from .depth import color_disparity
 from .layout import side_by_side
 
+#: Pictures and their titles.
+Cells = tuple[list[np.ndarray], list[str]]
+
 
 def draw_mix(
     pictures: tuple[np.ndarray, np.ndarray],
@@ -36,13 +39,26 @@ def draw_mix(
     Returns:
         (H', W', 3) uint8 RGB.
     """
+    shown = (pictures, mask, mixed, labels, confidence, metadata, disparities)
+    return side_by_side(*_mix_cells(*shown))
+
+
+def _mix_cells(
+    pictures: tuple[np.ndarray, np.ndarray],
+    mask: np.ndarray,
+    mixed: np.ndarray,
+    labels: np.ndarray,
+    confidence: np.ndarray,
+    metadata: Metadata,
+    disparities: Optional[tuple[np.ndarray, np.ndarray]],
+) -> Cells:
     cells = [*pictures]
     titles = ["first", "second"]
     if disparities is not None:
         cells += [color_disparity(disparity) for disparity in disparities]
         titles += ["disparity", "disparity"]
     cells += [_grey(mask), mixed, color_labels(labels, metadata), _grey(confidence)]
-    return side_by_side(cells, [*titles, "mask", "mix", "label", "confidence"])
+    return cells, [*titles, "mask", "mix", "label", "confidence"]
 
 
 def draw_mixes(mix: Any, metadata: Metadata, image_format: str) -> list[np.ndarray]:
@@ -56,6 +72,11 @@ def draw_mixes(mix: Any, metadata: Metadata, image_format: str) -> list[np.ndarr
     Returns:
         A strip of :func:`draw_mix` for each picture; pictures and mixes as the student sees them.
     """
+    return [side_by_side(*cells) for cells in mix_cells(mix, metadata, image_format)]
+
+
+def mix_cells(mix: Any, metadata: Metadata, image_format: str) -> list[Cells]:
+    """Return the single pictures of each strip of :func:`draw_mixes`, with their titles."""
     strips = []
     for i in range(len(mix.inputs)):
         pair = [i, (i + 1) % len(mix.inputs)]
@@ -76,7 +97,7 @@ def draw_mixes(mix: Any, metadata: Metadata, image_format: str) -> list[np.ndarr
             near = (one, other)
         pictures = (first.astype(np.uint8), second.astype(np.uint8))
         strips.append(
-            draw_mix(pictures, mask, shown.astype(np.uint8), labels, confidence, metadata, near)
+            _mix_cells(pictures, mask, shown.astype(np.uint8), labels, confidence, metadata, near)
         )
     return strips
 
