@@ -157,8 +157,10 @@ def uncertainty_bias(
         return bias * weight
     others = left.nonzero()[:, 0]
     others = others[:: -(-len(others) // MAX_PAIRED)]
-    lazy = isinstance(distances, LazyDistances)
-    rest = distances.among(others) if lazy else distances[others][:, others]
+    if isinstance(distances, LazyDistances):
+        rest = distances.among(others)
+    else:
+        rest = distances[others][:, others]
     between = rest[~torch.eye(len(rest), dtype=torch.bool)]
     # Where most are certain, the median is 0 and says nothing of the others' scale.
     typical = bias[left].median()
