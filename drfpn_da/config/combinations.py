@@ -77,6 +77,13 @@ NEEDS = (
     _slender_fcos("TWO_STEP.ENABLED", False),
     _slender_fcos("TWO_STEP.RESIDUAL", False),
     Need(
+        "SOLVER.ACCUMULATION_STEPS",
+        lambda steps: steps > 1,
+        KNOWN - {"SoftLabelClassifier"},
+        "runs a batch in parts, of which new soft labels would be those of the last",
+        "write 1, for patches are small",
+    ),
+    Need(
         "TEST.SLENDER.ENABLED",
         bool,
         RCNN | DENSE,

@@ -289,6 +289,7 @@ _DATA: dict[str, Rule] = {
 }
 _TRAINING: dict[str, Rule] = {
     "SOLVER.TARGET_IMS_PER_BATCH": COUNT,
+    "SOLVER.ACCUMULATION_STEPS": POSITIVE_COUNT,
     "SOLVER.AMP.PRECISION": Choice(("float16", "bfloat16")),
     "SOLVER.OPTIMIZER": Choice(("SGD", "Adam")),
     "SOLVER.LR_FACTORS": Items(Row((("beginning of a name", NAME), ("factor", WEIGHT)))),

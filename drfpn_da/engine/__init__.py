@@ -1,5 +1,6 @@
 """Training: the trainer, its hooks, and the start of a run."""
 
+from .accumulation import accumulate_gradients
 from .dense_label_hook import DenseLabelHook
 from .depth_student import StudentUncertainty
 from .domain_features import pool_features
@@ -9,6 +10,7 @@ from .launch import launch
 from .lazy import evaluate_lazy, start_lazy_run, train_lazy
 from .relabel_hook import SCNRelabelHook
 from .run import start_run
+from .scaling import scale_to_processes
 from .second_opinion import SecondOpinion
 from .soft_label_hook import SoftLabelHook
 from .step import CPUAMPTrainer, amp_trainer, build_ddp_model
@@ -28,12 +30,14 @@ __all__ = [
     "StudentUncertainty",
     "Trainer",
     "WandbWriter",
+    "accumulate_gradients",
     "amp_trainer",
     "build_ddp_model",
     "evaluate_lazy",
     "launch",
     "pool_features",
     "pool_grid_features",
+    "scale_to_processes",
     "start_lazy_run",
     "start_run",
     "train_lazy",

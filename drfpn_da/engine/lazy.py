@@ -21,6 +21,7 @@ from ..config.setup import find_config_file
 from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything, seeded
 from ..data.two_stream import build_target_loader, build_two_stream_loader
+from .accumulation import accumulate_gradients
 from .hooks import RunningNormalizer, StepSeed
 from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
 from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
@@ -79,7 +80,8 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
 
     Args:
         cfg: with ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader`` and ``train``, as in
-            detectron2's ``configs/common``; ``train.hooks`` may list further hooks.
+            detectron2's ``configs/common``; ``train.hooks`` may list further hooks, and
+            ``train.accumulation_steps`` says in how many parts a batch runs.
         resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
 
     Returns:
@@ -100,6 +102,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
         else SimpleTrainer
     )
     trainer = step_trainer(build_ddp_model(model, **cfg.train.ddp), loader, optimizer)
+    accumulate_gradients(trainer, cfg.train.get("accumulation_steps", 1))
     checkpointer = SafeCheckpointer(model, cfg.train.output_dir, trainer=trainer)
     results: dict[str, Any] = {}
 

@@ -29,6 +29,7 @@ from ..data.seeding import Stream, derive_seed, seed_everything
 from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
+from .accumulation import accumulate_gradients, check_parts
 from .dense_label_hook import build_dense_label_hooks
 from .hooks import PeriodicWriter, PredictionPictures, RunningNormalizer, StepSeed
 from .mix_pictures import build_mix_pictures
@@ -44,6 +45,7 @@ from .optimizer import build_optimizer
 from .pseudo_label_monitor import build_pseudo_label_monitors
 from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
+from .scaling import scale_to_processes
 from .second_opinion import the_other
 from .soft_label_hook import build_soft_label_hooks
 from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
@@ -62,7 +64,8 @@ class Trainer(DefaultTrainer):
     """detectron2's ``DefaultTrainer`` with what it lacks.
 
     - Runs repeat and resume exactly (on the CPU bit by bit), whatever the number of workers.
-    - Several processes and mixed precision also without a GPU.
+    - Several processes and mixed precision also without a GPU, gradient accumulation, and
+      ``SOLVER.REFERENCE_WORLD_SIZE`` for every method's keys.
     - Evaluators from the data set's metadata, the best checkpoint, drawn predictions, wandb.
     - Checkpoints that are whole even if the process is killed while it saves.
     - Errors that name the picture, the annotation file or the checkpoint.
@@ -80,6 +83,8 @@ class Trainer(DefaultTrainer):
         cfg.defrost()
         cfg.SEED = shared_seed(cfg.SEED)
         cfg.freeze()
+        cfg = scale_to_processes(cfg, comm.get_world_size())
+        check_parts(cfg, comm.get_world_size())
         seed_everything(derive_seed(cfg.SEED, Stream.MODEL))
         parts = default_trainer_parts(
             create_ddp_model=build_ddp_model,
@@ -88,6 +93,7 @@ class Trainer(DefaultTrainer):
         )
         with parts, damaged_json_named(*cfg.DATASETS.TRAIN, *cfg.DATASETS.TARGET):
             super().__init__(cfg)
+        accumulate_gradients(self._trainer, cfg.SOLVER.ACCUMULATION_STEPS)
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The demonstration: its sentences and verdicts, its trainings, and the whole of it in few steps."""
+"""The demonstration: sentences and verdicts, trainings, and the whole of it in few steps."""
 
 from __future__ import annotations
 

@@ -11,6 +11,10 @@ def add_keys(_C: CN) -> None:
     # Extra COCO-format datasets, each [name, annotation.json, image folder]; --register adds to it.
     _C.DATASETS.REGISTER = []
 
+    # Parts in which each process runs its batch, adding up gradients: the memory of one part, and
+    # one step of the optimiser on the whole batch. Both streams' batches must divide, per process.
+    _C.SOLVER.ACCUMULATION_STEPS = 1
+
     _C.SOLVER.AMP = CN()
     # Autocast type with SOLVER.AMP.ENABLED: "float16" or "bfloat16". On CPU it is always bfloat16.
     _C.SOLVER.AMP.PRECISION = "float16"

@@ -83,6 +83,7 @@ class AdaptiveModel(nn.Module):
                 "teacher in evaluation mode: write False"
             )
         self.evaluate = evaluate
+        self._followed = -1
         self.detector = detector
         # Copied before any objective installs hooks on the detector.
         self.teacher = (
@@ -208,8 +209,10 @@ class AdaptiveModel(nn.Module):
     def _train(self, batched_inputs: Inputs) -> dict[str, Tensor]:
         source, target = split_domains(batched_inputs)
         iteration = get_event_storage().iter
-        if self.teacher is not None:
+        # Once, however many parts of a batch this iteration has.
+        if self.teacher is not None and iteration != self._followed:
             self.teacher.follow(self.detector, iteration)
+            self._followed = iteration
         active = [o for o in self._objectives() if iteration >= o.start_iter]
         step = AdaptationStep(iteration, self.detector, self.teacher, target)
         needs_target = any(objective.needs_target for objective in active)
