@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 CODE := drfpn_da tools tests benchmarks configs setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow demo bench lint format type check docs api lock clean
+.PHONY: help install test test-slow coverage demo bench lint format type check docs api lock clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,9 @@ test: install  ## The tests, without those marked slow
 
 test-slow: install  ## All tests, including the slow ones
 	$(PYTEST) -m "slow or not slow"
+
+coverage: install  ## The tests, with the lines of the package that none of them runs; at least 90 % must be run
+	$(PYTEST) --cov=drfpn_da --cov-report=term:skip-covered --cov-fail-under=90
 
 demo: install  ## Adapt, repair labels, mix, measure thin things on generated streets; write a page: 10 minutes
 	$(BIN)/python tools/make_demo.py

@@ -6,9 +6,10 @@
 One depth network learns from video without labels. Then segmentors of the same U-Net train on a
 few labelled frames: from ImageNet or from the depth network, on labels alone or with DepthMix (by
 the network's disparity), and with a depth decoder of their own beside the labels' (multi-task,
-mixed by its own disparity). CamVid's one unbroken video is its validation set, which multi-task
-learning would train on: it is left out there. A seed gives all arms the same labelled pictures.
-Differences between arms are paired by seed. Finished runs are kept.
+mixed by its own disparity). CamVid's one unbroken video is its validation set: multi-task learning
+sees those pictures there, without their labels, and is run on labels and depth alone, without a
+mix. A seed gives all arms the same labelled pictures. Differences between arms are paired by seed.
+Finished runs are kept.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _CONFIG = "depth_mix/streets/Base-UNet-mini.yaml"
 STUDIES: dict[str, dict[str, Any]] = {
     "streets": {
         "data": "streets_small_clear_sequences",
+        "video": "streets_small_clear_sequences",
         "depth": "depth/streets/mobilenetv2_small.yaml",
         "options": [
             *("DATASETS.TEST", "('streets_small_clear_val',)", "SOLVER.MAX_ITER", 480),
@@ -34,6 +36,7 @@ STUDIES: dict[str, dict[str, Any]] = {
     },
     "camvid": {
         "data": "camvid_train",
+        "video": "camvid_sequence",
         "depth": "depth/camvid/mobilenetv2.yaml",
         "options": [
             *("DATASETS.TEST", "('camvid_val',)", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 11),
@@ -44,20 +47,26 @@ STUDIES: dict[str, dict[str, Any]] = {
     },
 }
 _LABELS = ("MODEL.ADAPT.BASELINE", "source_only")
-MULTI_TASK = "DepthMix, multi-task"
+MULTI_TASK = "multi_task"
+_TWO_DECODERS = ("MODEL.SEM_SEG_HEAD.NAME", "MultiTaskSemSegHead", "INPUT.DISPARITY.ENABLED", False)
+MIX_MULTI_TASK = "DepthMix, multi-task"
 #: Options of an arm, and how it reads the depth network, if it does.
 ARMS: dict[str, tuple[Sequence[Any], str]] = {
     "labels": (_LABELS, ""),
     "labels, transfer": (_LABELS, "transfer"),
+    "labels, multi-task": (
+        (*_TWO_DECODERS, "MODEL.ADAPT.OBJECTIVES", "['SelfSupervisedDepth']"),
+        MULTI_TASK,
+    ),
     "DepthMix": ((), ""),
     "DepthMix, transfer": ((), "transfer"),
-    MULTI_TASK: (
+    MIX_MULTI_TASK: (
         (
-            *("MODEL.SEM_SEG_HEAD.NAME", "MultiTaskSemSegHead", "MODEL.DEPTH_MIX.DEPTH", "student"),
+            *_TWO_DECODERS,
             *("MODEL.ADAPT.OBJECTIVES", "['DepthMix', 'SelfSupervisedDepth']"),
-            *("INPUT.DISPARITY.ENABLED", False),
+            *("MODEL.DEPTH_MIX.DEPTH", "student"),
         ),
-        "multi_task",
+        MULTI_TASK,
     ),
 }
 
@@ -72,7 +81,8 @@ def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Ru
         )
         arm_options, reads = ARMS[arm]
         options = ["SEED", seed, "DATASETS.LABELLED.SEED", seed, *STUDIES[study]["options"]]
-        options += ["DATASETS.TRAIN", f"('{data}',)", "DATASETS.TARGET", f"('{data}',)"]
+        target = STUDIES[study]["video"] if reads == MULTI_TASK else data
+        options += ["DATASETS.TRAIN", f"('{data}',)", "DATASETS.TARGET", f"('{target}',)"]
         options += ["SOLVER.CHECKPOINT_PERIOD", 1000000]
         options += ["INPUT.DISPARITY.ROOT", disparity, *arm_options]
         if reads:
@@ -86,7 +96,7 @@ def main() -> None:
     """Run a study and write ``benchmarks/results/depth_transfer_<study>.json``."""
     args = studies.parse_study(studies.study_parser(__doc__, "depth_transfer", STUDIES, ARMS))
     if args.study == "camvid":
-        args.arms = [arm for arm in args.arms if arm != MULTI_TASK]
+        args.arms = [arm for arm in args.arms if arm != MIX_MULTI_TASK]
     jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
     runs = studies.run_all(run, jobs, args.jobs)
     rows = studies.table_over_seeds(runs, list(METRICS), "labels", ["mIoU"])
