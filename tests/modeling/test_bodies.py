@@ -123,3 +123,27 @@ def test_mobilenet_trains_or_freezes_its_statistics():
         assert len(norms) == 51
     assert set(MobileNetV2(["res4"]).output_shape()) == {"res4"}
     assert MobileNetV2().output_shape()["res5"] == ShapeSpec(channels=320, stride=32)
+
+
+@pytest.mark.parametrize("freeze_at, blocks", [(0, 0), (1, 2), (2, 4), (3, 7), (4, 14), (5, 18)])
+def test_frozen_stages_of_mobilenet_have_no_gradient_and_fixed_statistics(freeze_at, blocks):
+    body = MobileNetV2(norm="BN", freeze_at=freeze_at)
+    for i, block in enumerate(body.features):
+        norms = {
+            type(m) for m in block.modules() if isinstance(m, (nn.BatchNorm2d, FrozenBatchNorm2d))
+        }
+        assert norms == {FrozenBatchNorm2d if i < blocks else nn.BatchNorm2d}
+        assert all(p.requires_grad == (i >= blocks) for p in block.parameters())
+    assert body.output_shape() == MobileNetV2().output_shape()
+
+
+def test_mobilenet_reads_freeze_at():
+    cfg = config("", MODEL__BACKBONE__NAME="build_mobilenetv2_backbone")
+    features = build_backbone(cfg).features
+    stem, res5 = features[0], features[17]
+    assert not any(p.requires_grad for p in stem.parameters())  # detectron2's default is 2
+    assert all(p.requires_grad for p in res5.parameters())
+    with pytest.raises(
+        ValueError, match=r"MODEL\.BACKBONE\.FREEZE_AT is 6; MobileNetV2 has 5 stages"
+    ):
+        MobileNetV2(freeze_at=6)

@@ -8,7 +8,8 @@ def add_keys(_C: CN) -> None:
     # ---------------------------------------------------------------------------- #
     # Bottom-up networks
     # ---------------------------------------------------------------------------- #
-    # torchvision's MobileNetV2 (build_mobilenetv2_backbone): res2..res5 at strides 4..32.
+    # torchvision's MobileNetV2 (build_mobilenetv2_backbone): res2..res5 at strides 4..32;
+    # MODEL.BACKBONE.FREEZE_AT counts as for ResNet (1: before res2, 2: up to res2).
     # Its ImageNet weights are RGB: set INPUT.FORMAT, PIXEL_MEAN and PIXEL_STD as the shipped
     # configs do.
     _C.MODEL.MOBILENETV2 = CN()
@@ -25,7 +26,8 @@ def add_keys(_C: CN) -> None:
     # Dropout behind both linear layers of the box head VGG16BoxHead.
     _C.MODEL.VGG16.DROPOUT = 0.5
 
-    # Any timm model with features_only support (build_timm_backbone).
+    # Any timm model with features_only support (build_timm_backbone); all of it is trained,
+    # whatever MODEL.BACKBONE.FREEZE_AT says.
     _C.MODEL.TIMM = CN()
     # timm's model name, for example "resnet18" or "convnext_tiny".
     _C.MODEL.TIMM.NAME = "resnet18"

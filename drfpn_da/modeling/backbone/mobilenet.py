@@ -13,6 +13,7 @@ from torchvision.models import mobilenet_v2
 
 # Feature name -> (last block of torchvision's ``features`` at that stride, its channels, stride).
 _STAGES = {"res2": (3, 24, 4), "res3": (6, 32, 8), "res4": (13, 96, 16), "res5": (17, 320, 32)}
+_LAST_OF_STAGE = (1, *(last for last, _, _ in _STAGES.values()))  # the first: strides 1 and 2
 
 
 class MobileNetV2(Backbone):
@@ -21,14 +22,19 @@ class MobileNetV2(Backbone):
     Args:
         out_features: names among "res2", "res3", "res4", "res5" (strides 4, 8, 16, 32).
         norm: "FrozenBN" keeps the pretrained statistics; "BN", "SyncBN" trains them.
+        freeze_at: stages that are not trained, as of detectron2's ResNet: 1 is what comes before
+            "res2" (strides 1 and 2), 2 is up to "res2", 5 is all.
 
     Raises:
-        ValueError: an unknown feature or norm.
+        ValueError: an unknown feature or norm, or not 0 to 5 stages to freeze.
     """
 
     @configurable
     def __init__(
-        self, out_features: Sequence[str] = tuple(_STAGES), norm: str = "FrozenBN"
+        self,
+        out_features: Sequence[str] = tuple(_STAGES),
+        norm: str = "FrozenBN",
+        freeze_at: int = 0,
     ) -> None:
         super().__init__()
         unknown = [f for f in out_features if f not in _STAGES]
@@ -38,12 +44,18 @@ class MobileNetV2(Backbone):
             )
         if norm not in ("FrozenBN", "BN", "SyncBN"):
             raise ValueError(f"MODEL.MOBILENETV2.NORM {norm!r}: use 'FrozenBN', 'BN' or 'SyncBN'")
+        if not 0 <= freeze_at <= len(_LAST_OF_STAGE):
+            raise ValueError(f"MODEL.BACKBONE.FREEZE_AT is {freeze_at}; MobileNetV2 has 5 stages")
         last = max(_STAGES[f][0] for f in out_features)
         self.features = mobilenet_v2(weights=None).features[: last + 1]
         if norm == "FrozenBN":
             self.features = FrozenBatchNorm2d.convert_frozen_batchnorm(self.features)
         elif norm == "SyncBN":
             self.features = nn.SyncBatchNorm.convert_sync_batchnorm(self.features)
+        frozen = _LAST_OF_STAGE[freeze_at - 1] + 1 if freeze_at else 0
+        for i, block in enumerate(self.features[:frozen]):
+            self.features[i] = FrozenBatchNorm2d.convert_frozen_batchnorm(block)
+            self.features[i].requires_grad_(False)
         self._name_of_block = {_STAGES[f][0]: f for f in out_features}
         self._out_features = list(out_features)
         self._out_feature_channels = {f: _STAGES[f][1] for f in out_features}
@@ -51,10 +63,11 @@ class MobileNetV2(Backbone):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
-        """Read ``MODEL.MOBILENETV2``."""
+        """Read ``MODEL.MOBILENETV2`` and ``MODEL.BACKBONE.FREEZE_AT``."""
         return {
             "out_features": cfg.MODEL.MOBILENETV2.OUT_FEATURES,
             "norm": cfg.MODEL.MOBILENETV2.NORM,
+            "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
         }
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
