@@ -60,7 +60,8 @@ class StrongView:
         image_format: order of the channels: "RGB", "BGR" or "L".
 
     Raises:
-        ValueError: another format; a rectangle that is not five numbers; an impossible mask.
+        ValueError: another format; a rectangle that is not five numbers; an impossible mask or
+            blur.
     """
 
     @configurable
@@ -96,16 +97,20 @@ class StrongView:
                 f"INPUT.STRONG_VIEW.MASK has SHARE {mask_share} and SIZE {mask_size}; write a "
                 "share in [0, 1] and a size from 1 on"
             )
+        if not 0 < blur_sigma[0] <= blur_sigma[1]:
+            raise ValueError(
+                f"INPUT.STRONG_VIEW.BLUR_SIGMA is {list(blur_sigma)}; write [smallest, largest] in "
+                "pixels, above 0; BLUR_PROB 0.0 turns the blur off"
+            )
         self._mask_share, self._mask_size = mask_share, mask_size
         self._fill = torch.tensor(fill).round().to(torch.uint8)[:, None, None]
         self._bgr = image_format == "BGR"
-        # Three standard deviations to each side.
-        width = 2 * int(3 * blur_sigma[1] + 0.5) + 1
+        self._blur_sigma = tuple(blur_sigma)
         self._photometric = v2.Compose(
             [
                 v2.RandomApply([v2.ColorJitter(*color_jitter)], p=color_jitter_prob),
                 v2.RandomGrayscale(p=grayscale_prob),
-                v2.RandomApply([v2.GaussianBlur(width, tuple(blur_sigma))], p=blur_prob),
+                v2.RandomApply([v2.Lambda(self._blur)], p=blur_prob),
             ]
         )
         self._erase = [
@@ -134,14 +139,12 @@ class StrongView:
         """Return the view of a uint8 picture (C, H, W)."""
         if self._bgr:
             picture = picture.flip(0)
-        picture = self._photometric(picture)
-        if self._erase:
-            # In floating point, where the noise has mean 0 and deviation 1, clipped; the way there
-            # and back leaves all other pixels as they are.
-            values = v2.functional.to_dtype(picture, torch.float32, scale=True)
-            for erase in self._erase:
-                values = erase(values)
-            picture = v2.functional.to_dtype(values.clamp(0, 1), torch.uint8, scale=True)
+        # In floating point, where nothing is rounded in between and erased pixels are noise of mean
+        # 0 and deviation 1, clipped.
+        values = self._photometric(v2.functional.to_dtype(picture, torch.float32, scale=True))
+        for erase in self._erase:
+            values = erase(values)
+        picture = v2.functional.to_dtype(values.clamp(0, 1), torch.uint8, scale=True)
         picture = picture.flip(0) if self._bgr else picture
         if self._mask_share:
             grid = [-(-side // self._mask_size) for side in picture.shape[1:]]
@@ -151,6 +154,14 @@ class StrongView:
             cells = cells[: picture.shape[1], : picture.shape[2]]
             picture = torch.where(cells, self._fill, picture)
         return picture
+
+    def _blur(self, values: Tensor) -> Tensor:
+        # Three standard deviations to each side: of the one that was drawn, since a wide kernel is
+        # as slow for a slight blur as for a strong one.
+        sigma = float(torch.empty(1).uniform_(*self._blur_sigma))
+        width = 2 * int(3 * sigma + 0.5) + 1
+        blurred: Tensor = v2.functional.gaussian_blur(values, [width, width], [sigma, sigma])
+        return blurred
 
 
 def build_views(cfg: CfgNode, names: Sequence[str], key: str) -> dict[str, View]:

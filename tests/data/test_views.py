@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from drfpn_da.data import VIEW_REGISTRY, build_target_loader, build_train_loader
 from drfpn_da.data.views import StrongView, build_views
@@ -94,6 +95,20 @@ def test_masks_are_filled_with_what_the_model_subtracts(cfg, picture):
     cfg.INPUT.STRONG_VIEW.MASK.SHARE = 1.0
     view = build_views(cfg, ["strong"], "INPUT.TARGET_VIEWS")["strong"]
     assert view(picture)[:, 5, 5].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.7, 2.0])
+def test_blur_is_a_gaussian_of_the_drawn_width(picture, sigma):
+    view = StrongView(**{**OFF, "blur_prob": 1.0}, blur_sigma=(sigma, sigma), image_format="RGB")
+    wide = v2.functional.gaussian_blur(picture / 255.0, [25, 25], [sigma, sigma])
+    # Tails beyond three deviations are left out: 0.3 % of the weight in each direction.
+    assert (view(picture) / 255.0 - wide).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("sigma", [(0.0, 2.0), (2.0, 1.0)])
+def test_impossible_blur_is_refused(sigma):
+    with pytest.raises(ValueError, match=r"INPUT\.STRONG_VIEW\.BLUR_SIGMA .*BLUR_PROB 0\.0"):
+        StrongView(blur_sigma=sigma)
 
 
 def test_blur_smooths(picture):

@@ -10,6 +10,7 @@ from detectron2.modeling.backbone.vit import SimpleFeaturePyramid
 from torch import nn
 
 from drfpn_da import add_drfpn_da_config
+from drfpn_da.layers.frozen_norm import FoldedNorm
 from drfpn_da.modeling import DRFPN, MobileNetV2, TimmBackbone
 
 
@@ -115,7 +116,7 @@ def test_detectron2_vit_through_its_simple_pyramid():
 
 def test_mobilenet_trains_or_freezes_its_statistics():
     for norm, kind in (
-        ("FrozenBN", FrozenBatchNorm2d),
+        ("FrozenBN", FoldedNorm),
         ("BN", nn.BatchNorm2d),
         ("SyncBN", nn.SyncBatchNorm),
     ):
@@ -132,7 +133,7 @@ def test_frozen_stages_of_mobilenet_have_no_gradient_and_fixed_statistics(freeze
         norms = {
             type(m) for m in block.modules() if isinstance(m, (nn.BatchNorm2d, FrozenBatchNorm2d))
         }
-        assert norms == {FrozenBatchNorm2d if i < blocks else nn.BatchNorm2d}
+        assert norms == {FoldedNorm if i < blocks else nn.BatchNorm2d}
         assert all(p.requires_grad == (i >= blocks) for p in block.parameters())
     assert body.output_shape() == MobileNetV2().output_shape()
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
+
+from ...layers.frozen_norm import fold_frozen_norms
 
 # Feature name -> (last block of torchvision's ``features`` at that stride, its channels, stride).
 _STAGES = {"res2": (3, 24, 4), "res3": (6, 32, 8), "res4": (13, 96, 16), "res5": (17, 320, 32)}
@@ -56,6 +59,7 @@ class MobileNetV2(Backbone):
         for i, block in enumerate(self.features[:frozen]):
             self.features[i] = FrozenBatchNorm2d.convert_frozen_batchnorm(block)
             self.features[i].requires_grad_(False)
+        fold_frozen_norms(self.features)
         self._name_of_block = {_STAGES[f][0]: f for f in out_features}
         self._out_features = list(out_features)
         self._out_feature_channels = {f: _STAGES[f][1] for f in out_features}
@@ -73,10 +77,12 @@ class MobileNetV2(Backbone):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map RGB images (N, 3, H, W) to ``{"res2": (N, 24, H / 4, W / 4), ...}``."""
         outputs = {}
+        if x.device.type == "cpu":  # where convolutions by channel are a third faster like this
+            x = x.contiguous(memory_format=torch.channels_last)
         for i, block in enumerate(self.features):
             x = block(x)
             if i in self._name_of_block:
-                outputs[self._name_of_block[i]] = x
+                outputs[self._name_of_block[i]] = x.contiguous()
         return outputs
 
 
