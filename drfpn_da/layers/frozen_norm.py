@@ -45,7 +45,9 @@ class FoldedConv2d(nn.Conv2d):
         (norm,) = self._norm
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         shift = norm.bias - norm.running_mean * scale
-        weight = self.weight * scale[:, None, None, None]
+        # Flat, so that the gradient is laid out as the weight, as data-parallel training expects,
+        # whatever the layout that the convolution works in.
+        weight = (self.weight.flatten(1) * scale[:, None]).view_as(self.weight)
         return F.conv2d(x, weight, shift, self.stride, self.padding, self.dilation, self.groups)
 
 
