@@ -55,7 +55,12 @@ ARMS: dict[str, tuple[Sequence[Any], str]] = {
     "labels": (_LABELS, ""),
     "labels, transfer": (_LABELS, "transfer"),
     "labels, multi-task": (
-        (*_TWO_DECODERS, "MODEL.ADAPT.OBJECTIVES", "['SelfSupervisedDepth']"),
+        (
+            *_TWO_DECODERS,
+            *("MODEL.META_ARCHITECTURE", "AdaptiveModel"),
+            *("MODEL.ADAPT.DETECTOR", "SemanticSegmentor"),
+            *("MODEL.ADAPT.OBJECTIVES", "['SelfSupervisedDepth']"),
+        ),
         MULTI_TASK,
     ),
     "DepthMix": ((), ""),

@@ -76,7 +76,8 @@ def _sample(source: Tensor, grid: Tensor, padding_mode: str) -> Tensor:
 def _channel_groups(source: Tensor) -> int:
     """Folds of the channels into the batch: the CPU kernel runs in parallel over the batch only."""
     batch, channels = source.shape[:2]
-    if source.device.type != "cpu" or batch == 0 or torch.jit.is_tracing():
+    recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
+    if source.device.type != "cpu" or batch == 0 or recorded:
         return 1
     groups = 1
     while batch * groups < torch.get_num_threads() and channels % (groups * 2) == 0:
