@@ -100,7 +100,8 @@ def draw_quad(frame: Frame, camera: Camera, quad: Quad, shift: np.ndarray | None
     if abs(np.linalg.det(texture_to_pixel)) < 1e-12:
         return
     # Texel centres are at half-integers of the quad, pixel (0, 0) of the box at (x0, y0).
-    to_texture = np.linalg.inv(texture_to_pixel) @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]])
+    # OpenCV inverts it at once, numpy wakes the threads of its linear algebra for each quad.
+    to_texture = cv2.invert(texture_to_pixel)[1] @ np.array([[1, 0, x0], [0, 1, y0], [0, 0, 1.0]])
     to_texture[:2] -= 0.5 * to_texture[2]
     warped = cv2.warpPerspective(
         quad.texture,
