@@ -8,8 +8,9 @@ from pathlib import Path
 
 from detectron2.data.datasets import load_coco_json
 
+from ...files import cache_root
 from .catalog import register_dataset, set_paths
-from .paths import build_once, cache_root, fingerprint, require_layout
+from .paths import build_once, fingerprint, require_layout
 
 SPLITS = ("train", "val", "trainval", "test")
 CLASSES = ["WBC", "RBC", "Platelets"]

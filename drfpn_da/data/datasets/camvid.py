@@ -19,8 +19,9 @@ from detectron2.data.datasets import load_coco_json
 from PIL import Image
 from pycocotools import mask as mask_util
 
+from ...files import cache_root
 from .catalog import register_dataset, set_paths
-from .paths import build_once, cache_root, fingerprint, require_layout
+from .paths import build_once, fingerprint, require_layout
 
 SPLITS = ("train", "val")
 # Day to dusk, by sequence and frame number (30 a second, every 30th is labelled). All pictures are

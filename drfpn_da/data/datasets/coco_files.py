@@ -11,8 +11,9 @@ from typing import Any, Callable, Optional
 from detectron2.data.datasets import load_coco_json
 from PIL import Image
 
+from ...files import cache_root
 from .catalog import set_paths
-from .paths import build_once, cache_root, fingerprint
+from .paths import build_once, fingerprint
 
 # Evaluators read this file; it holds exactly the pictures of its data set.
 FILE_NAME = "instances.json"
