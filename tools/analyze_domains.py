@@ -31,7 +31,7 @@ from drfpn_da.config import setup_cfg
 from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
 from drfpn_da.engine import pool_features
 from drfpn_da.functional import principal_components, proxy_a_distance
-from drfpn_da.visualization import DomainPanel, draw_domains, save_new, save_picture
+from drfpn_da.visualization import DomainPanel, draw_domains, save_picture, save_text
 
 METHODS = ("pca", "tsne")
 
@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     names = (" + ".join(sets["source"]), " + ".join(sets["target"]))
     picture = save_picture(draw_domains(grid, max(2, len(weights)), names), args.output)
     text = json.dumps(result, indent=1) + "\n"
-    written = save_new(picture.with_suffix(".json"), lambda name: Path(name).write_text(text))
+    written = save_text(text, picture.with_suffix(".json"))
     print(f"wrote {picture} and {written}")
     return {**result, "picture": str(picture), "json": str(written)}
 
