@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -14,6 +15,14 @@ import torch
 from tabulate import tabulate
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def plain_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return an empty parser that describes a benchmark by its docstring."""
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def describe_environment() -> dict[str, Any]:

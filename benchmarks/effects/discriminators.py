@@ -8,7 +8,6 @@ by SGD as in the small configs, and judged on other pictures.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any, Callable
 
 import torch
@@ -16,7 +15,7 @@ from detectron2.data import DatasetMapper
 from detectron2.modeling import build_model
 from torch import Tensor
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from drfpn_da import model_zoo
 from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.data import get_target_dicts
@@ -85,9 +84,7 @@ def train(
 
 def main() -> None:
     """Train every arm and write ``benchmarks/results/discriminators.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(__doc__)
     parser.add_argument("--pictures", type=int, default=160, help="of each domain")
     parser.add_argument("--steps", type=int, nargs="+", default=[50, 200])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -102,7 +99,7 @@ def main() -> None:
             row[f"accuracy after {steps}"] = ", ".join(f"{value:.2f}" for value in values)
         rows.append(row)
     print(format_table(rows))
-    path = ROOT / "benchmarks" / "results" / "discriminators.json"
+    path = RESULTS / "discriminators.json"
     write_report(path, {"settings": vars(args), "rows": rows})
 
 
