@@ -62,6 +62,5 @@ def register() -> None:
             partial(load_bccd, split),
             thing_classes=CLASSES,
             evaluator_type="coco",
-            evaluator_types=["coco"],
             mask_format="none",
         )

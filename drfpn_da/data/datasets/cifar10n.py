@@ -131,5 +131,4 @@ def register() -> None:
             partial(load_cifar10n, split, suffix),
             thing_classes=CLASSES,
             evaluator_type="classification",
-            evaluator_types=["classification"],
         )
