@@ -21,3 +21,8 @@ def load_script(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look themselves up there
     spec.loader.exec_module(module)
     return module
+
+
+def load_tool(name: str) -> ModuleType:
+    """Return the module made from a file of ``tools``."""
+    return load_script(Path(__file__).parents[1] / "tools" / f"{name}.py")

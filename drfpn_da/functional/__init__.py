@@ -50,18 +50,15 @@ from .monodepth import (
 from .pooling import adaptive_average_matrix, pool_adaptive_average
 from .projection import (
     back_project,
-    depth_to_disparity,
     disparity_to_depth,
     pose_matrix,
     project,
     synthesize,
 )
 from .slenderness import (
-    slenderness_from_boxes,
     slenderness_from_masks,
     slenderness_from_points,
     slenderness_from_polygons,
-    slenderness_from_rotated_boxes,
 )
 from .soft_target import pixel_cross_entropy
 from .upsample import add_upsampled
@@ -93,11 +90,9 @@ __all__ = [
     "split_by_importance",
     "box_offsets",
     "scale_gradient",
-    "slenderness_from_boxes",
     "slenderness_from_masks",
     "slenderness_from_points",
     "slenderness_from_polygons",
-    "slenderness_from_rotated_boxes",
     "berhu_loss",
     "log_disparity_error",
     "DEPTH_METRICS",
@@ -129,7 +124,6 @@ __all__ = [
     "photometric_error",
     "ssim_distance",
     "back_project",
-    "depth_to_disparity",
     "disparity_to_depth",
     "pose_matrix",
     "project",

@@ -35,30 +35,6 @@ def slenderness_from_sides(sides: Tensor) -> Tensor:
     return torch.where(short <= 0, torch.zeros_like(short), short / long)
 
 
-def slenderness_from_boxes(boxes: Tensor) -> Tensor:
-    """Return min / max of the sides of axis-aligned boxes.
-
-    Args:
-        boxes: (..., 4), x0, y0, x1, y1.
-
-    Returns:
-        (...), 0 where a side is not positive.
-    """
-    return slenderness_from_sides(boxes[..., 2:] - boxes[..., :2])
-
-
-def slenderness_from_rotated_boxes(boxes: Tensor) -> Tensor:
-    """Return min / max of the sides of rotated boxes.
-
-    Args:
-        boxes: (..., 5), centre x, centre y, width, height, angle, as detectron2's ``RotatedBoxes``.
-
-    Returns:
-        (...), 0 where a side is not positive.
-    """
-    return slenderness_from_sides(boxes[..., 2:4])
-
-
 def slenderness_from_polygons(instances: Sequence[Sequence[Any]]) -> Tensor:
     """Return the slenderness of objects given as polygons, over all parts of each together.
 

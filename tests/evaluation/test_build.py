@@ -6,7 +6,7 @@ import json
 
 import pytest
 from detectron2.config import get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 
@@ -29,7 +29,7 @@ def cfg():
 
 
 @pytest.fixture
-def dataset(tmp_path):
+def dataset(tmp_path, register):
     path = tmp_path / "gt.json"
     path.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
     name = f"build_{tmp_path.name}"
@@ -39,13 +39,8 @@ def dataset(tmp_path):
         "sem_seg_file_name": "b.png",
         "annotations": [],
     }
-    DatasetCatalog.register(name, lambda: [record])
-    MetadataCatalog.get(name).set(
-        json_file=str(path), thing_classes=["car"], stuff_classes=["road"], ignore_label=255
-    )
-    yield name
-    DatasetCatalog.remove(name)
-    MetadataCatalog.remove(name)
+    classes = {"thing_classes": ["car"], "stuff_classes": ["road"]}
+    return register(name, [record], json_file=str(path), ignore_label=255, **classes)
 
 
 @pytest.fixture

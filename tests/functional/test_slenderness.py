@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -10,12 +9,12 @@ import pytest
 import torch
 
 from drfpn_da.functional.slenderness import (
-    slenderness_from_boxes,
     slenderness_from_masks,
     slenderness_from_points,
     slenderness_from_polygons,
-    slenderness_from_rotated_boxes,
+    slenderness_from_sides,
 )
+from tests.golden_fill import published
 
 # Where the published code takes the axis-aligned box of a line.
 DEGENERATE = {"two distinct points", "collinear diagonal"}
@@ -47,8 +46,8 @@ def rotated(points, degrees):
     return np.asarray(points, dtype=float) @ turn
 
 
-def test_published_values(repository):
-    golden = json.loads((repository / "tests/golden/slender.json").read_text())["slenderness"]
+def test_published_values():
+    golden = published("slender")["slenderness"]
     shapes = {name: shape for name, shape in golden.items() if isinstance(shape, dict)}
     assert len(shapes) > 15
     values = slenderness_from_polygons([shape["polygons"] for shape in shapes.values()])
@@ -104,11 +103,9 @@ def test_exact_edges():
         assert slenderness_from_masks(mask).item() == expected
 
 
-def test_boxes():
-    boxes = torch.tensor([[0, 0, 10, 100], [5, 5, 105, 15.0], [1, 1, 1, 9], [3, 3, 2, 9]])
-    assert slenderness_from_boxes(boxes).tolist() == [0.1, 0.1, 0, 0]
-    turned = torch.tensor([[50, 50, 10, 100, 30], [0, 0, 4, 4, 45.0]])
-    assert slenderness_from_rotated_boxes(turned).tolist() == [0.1, 1.0]
+def test_sides():
+    sides = torch.tensor([[10, 100], [100, 10.0], [0, 8], [-1, 6]])
+    assert slenderness_from_sides(sides).tolist() == [0.1, 0.1, 0, 0]
 
 
 def test_masks_are_unions_of_pixels():

@@ -16,7 +16,7 @@ from tests.integration.composition import (
     cells_of_detectors,
     cells_of_pairs,
 )
-from tests.scripts import load_script
+from tests.scripts import load_tool
 from tests.tiny_detectors import make_inputs, make_target
 
 CELLS = [*cells_of_detectors(), *cells_of_pairs()]
@@ -88,8 +88,8 @@ def test_an_illegal_pair_is_refused_with_its_reason(cell):
         build(cell)
 
 
-def test_committed_page_is_current(repository):
-    generator = load_script(repository / "tools" / "generate_composition_docs.py")
+def test_committed_page_is_current():
+    generator = load_tool("generate_composition_docs")
     page = generator.render(composition)
     assert generator.TARGET.read_text(encoding="utf-8") == page, "run `make docs` and commit"
     # Each "yes" is tried here, but for contexts beside the alignment that they are a part of.
