@@ -42,7 +42,6 @@ def test_unusable_requests(tmp_path):
 
 def test_from_a_config(register):
     cfg = model_zoo.get_config("drfpn/camvid/semseg_mobilenetv2_drfpn.yaml")
-    cfg.defrost()
     cfg.DATASETS.TRAIN = (register("subset_of_four", [dict(r) for r in RECORDS[:4]]),)
     assert labelled_records(cfg) is None
     cfg.DATASETS.LABELLED.COUNT = 2
@@ -51,7 +50,6 @@ def test_from_a_config(register):
 
 def test_relabelling_refuses_a_subset():
     cfg = model_zoo.get_config("scn/streets/faster_rcnn_mobilenetv2_fpn_mini.yaml")
-    cfg.defrost()
     cfg.SCN_RELABEL.ENABLED = True
     cfg.DATASETS.LABELLED.COUNT = 2
     with pytest.raises(ValueError, match=r"DATASETS\.LABELLED.*SCN_RELABEL\.ENABLED"):

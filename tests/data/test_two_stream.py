@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from detectron2.config import instantiate
 from detectron2.data import (
     DatasetCatalog,
@@ -27,6 +26,7 @@ from drfpn_da.data.loader import ProcessShare
 from drfpn_da.engine import run
 from drfpn_da.engine.lazy import start_lazy_run
 from tests.tiny_coco import register_tiny, register_tiny_domains, tiny_cfg, write_tiny_coco
+from tests.training import assert_same, take
 
 
 @pytest.fixture(scope="module")
@@ -45,25 +45,8 @@ def cfg(folders, tmp_path):
     return cfg
 
 
-def take(loader, count):
-    return list(itertools.islice(loader, count))
-
-
 def by_domain(batches, domain):
     return [[s for s in batch if s.get("domain", "source") == domain] for batch in batches]
-
-
-def assert_same(first, second):
-    """Names, pictures and, where there are any, boxes of all samples agree bit by bit."""
-    first, second = list(itertools.chain(*first)), list(itertools.chain(*second))
-    assert len(first) == len(second) > 0
-    for a, b in zip(first, second):
-        assert a.keys() == b.keys()
-        assert a["file_name"] == b["file_name"]
-        assert torch.equal(a["image"], b["image"])
-        if "instances" in a:
-            boxes = (x["instances"].gt_boxes.tensor for x in (a, b))
-            assert torch.equal(*boxes)
 
 
 def test_batches_hold_source_then_target_without_labels(cfg):

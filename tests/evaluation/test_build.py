@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 
-from drfpn_da.config import add_drfpn_da_config
+from drfpn_da.config.setup import base_cfg
 from drfpn_da.evaluation import (
     EvaluationContext,
     build,
@@ -23,9 +22,7 @@ from drfpn_da.evaluation import (
 
 @pytest.fixture
 def cfg():
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
-    return cfg
+    return base_cfg()
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
 
-from drfpn_da.config import add_drfpn_da_config
+from drfpn_da.config.setup import base_cfg
 from drfpn_da.evaluation import SlenderCOCOEvaluator, build_evaluators
 from drfpn_da.evaluation.slender_bins import SLENDERNESS_BINS, Bin, parse_bins
 from drfpn_da.evaluation.slender_matching import find_overlaps, match
@@ -273,8 +272,7 @@ def test_tables_by_bin_and_class_are_logged(tmp_path, caplog):
 
 @pytest.fixture
 def cfg(tmp_path):
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     cfg.TEST.SLENDER.ENABLED = True
     path = tmp_path / "gt.json"
     path.write_text(json.dumps(dataset([], 1)))
