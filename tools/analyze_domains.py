@@ -23,10 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from torch import Tensor
 
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.config import setup_cfg
 from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
 from drfpn_da.engine import pool_features
@@ -139,8 +138,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     }
     panels: dict[tuple[str, str], list[DomainPanel]] = {(t, m): [] for t in taps for m in methods}
     for title, path in zip(titles_of(weights), weights):
-        model = build_model(cfg).eval()
-        SafeCheckpointer(model).load(path)
+        model = load_model(cfg, path)
         source, target = (pool_domain(cfg, model, records[d], taps) for d in ("source", "target"))
         distances = {}
         for tap in taps:

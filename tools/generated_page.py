@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +33,5 @@ def write_or_check(doc: str, target: Path, render: Callable[[], str]) -> None:
             sys.exit(f"{name} is not up to date: run `make docs` and commit it")
         return
     target.parent.mkdir(exist_ok=True)
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, target)
+    target.write_text(page, encoding="utf-8")
     print(f"wrote {name}")

@@ -19,14 +19,8 @@ from drfpn_da.labels import Selection, random_order
 from tests.scripts import load_tool
 
 CONFIG = "depth/streets/mobilenetv2_mini.yaml"
-SMALL = [
-    "MODEL.DEPTH.CHANNELS",
-    "[4,6,8]",
-    "INPUT.MIN_SIZE_TEST",
-    "32",
-    "INPUT.MAX_SIZE_TEST",
-    "64",
-]
+SMALL = ["MODEL.DEPTH.CHANNELS", "[4,6,8]"]
+SMALL += ["INPUT.MIN_SIZE_TEST", "32", "INPUT.MAX_SIZE_TEST", "64"]
 COUNT = 8
 
 
@@ -40,7 +34,6 @@ def setting(tmp_path_factory):
         (folder / "images" / f"part{i % 2}").mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / "images" / f"part{i % 2}" / f"{i}.png")
     cfg = model_zoo.get_config(CONFIG)
-    cfg.defrost()
     cfg.merge_from_list([*SMALL, "MODEL.DEVICE", "cpu"])
     torch.manual_seed(0)
     model = build_model(cfg).eval()
