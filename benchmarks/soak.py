@@ -64,8 +64,7 @@ def _size(values: list[tuple[float, int]]) -> int:
 
 def soak_cfg(iterations: int, folder: str) -> CfgNode:
     """The config, with the smallest pictures and batches, everything at work early."""
-    cfg: Any = model_zoo.get_config(CONFIG).clone()
-    cfg.defrost()
+    cfg: Any = model_zoo.get_config(CONFIG)
     cfg.merge_from_list(
         [
             *("MODEL.WEIGHTS", "", "MODEL.MOBILENETV2.NORM", "BN", "MODEL.FPN.OUT_CHANNELS", 32),

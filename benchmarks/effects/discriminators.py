@@ -12,12 +12,11 @@ from typing import Any, Callable
 
 import torch
 from detectron2.data import DatasetMapper
-from detectron2.modeling import build_model
 from torch import Tensor
 
 from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from drfpn_da import model_zoo
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.data import get_target_dicts
 from drfpn_da.functional import SOURCE, TARGET
 from drfpn_da.layers import DomainDiscriminator, GlobalDiscriminator, LocalDiscriminator
@@ -39,10 +38,8 @@ ARMS: dict[str, tuple[str, Callable[[], DomainDiscriminator]]] = {
 def extract(pictures: int) -> dict[str, dict[str, Tensor]]:
     """Return domain -> feature -> (pictures, C, H, W) from the pretrained body."""
     cfg = model_zoo.get_config(CONFIG)
-    cfg.defrost()
     cfg.INPUT.MIN_SIZE_TEST = 128
-    model = build_model(cfg).eval()
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    model = load_model(cfg)
     taps = FeatureTaps(model)
     taps.require(["res2", "res4"])
     mapper = DatasetMapper(cfg, False)

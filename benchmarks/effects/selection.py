@@ -18,12 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from detectron2.data import DatasetCatalog
-from detectron2.modeling import build_model
 from torch import Tensor
 
 from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from drfpn_da import model_zoo
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.engine import pool_grid_features
 from drfpn_da.functional import pairwise_distances, standardize_features
 from drfpn_da.labels import random_order, select_diverse, select_in_cycles
@@ -91,10 +90,8 @@ def main() -> None:
     args = parser.parse_args()
     pictures, kinds = build_pool(args.pool)
     cfg = model_zoo.get_config(CONFIG)
-    cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"
-    model = build_model(cfg).eval()
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    model = load_model(cfg)
     maps = pool_grid_features(model, ([{"image": picture}] for picture in pictures), FEATURE)
     distances = pairwise_distances(standardize_features(maps))
     pool, last = len(pictures), BUDGETS[-1]
