@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,17 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from drfpn_da.files import write_whole
+
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def plain_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return an empty parser that describes a benchmark by its docstring."""
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def describe_environment() -> dict[str, Any]:
@@ -41,12 +51,8 @@ def describe_environment() -> dict[str, Any]:
 
 def write_report(path: Path, result: Mapping[str, Any]) -> None:
     """Write ``result`` and the environment as JSON, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(
-        json.dumps({"environment": describe_environment(), **result}, indent=1) + "\n"
-    )
-    os.replace(temporary, path)
+    text = json.dumps({"environment": describe_environment(), **result}, indent=1) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def format_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -11,7 +11,6 @@ through the last three quarters, where caches are warm; its error is that of the
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 
-from benchmarks.report import ROOT, write_report
+from benchmarks.report import RESULTS, plain_parser, write_report
 from drfpn_da import model_zoo
 from drfpn_da.engine import Trainer
 
@@ -65,8 +64,7 @@ def _size(values: list[tuple[float, int]]) -> int:
 
 def soak_cfg(iterations: int, folder: str) -> CfgNode:
     """The config, with the smallest pictures and batches, everything at work early."""
-    cfg: Any = model_zoo.get_config(CONFIG).clone()
-    cfg.defrost()
+    cfg: Any = model_zoo.get_config(CONFIG)
     cfg.merge_from_list(
         [
             *("MODEL.WEIGHTS", "", "MODEL.MOBILENETV2.NORM", "BN", "MODEL.FPN.OUT_CHANNELS", 32),
@@ -92,11 +90,9 @@ def straight_line(rows: np.ndarray) -> tuple[float, float]:
 
 def main() -> None:
     """Run, and write ``benchmarks/results/soak.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(__doc__)
     parser.add_argument("--iterations", type=int, default=2000)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/soak.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "soak.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
     curve = MemoryCurve()

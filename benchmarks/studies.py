@@ -22,7 +22,7 @@ from typing import Any, Callable
 
 import torch
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks.report import RESULTS, ROOT, format_table, plain_parser, write_report
 from drfpn_da.config import argument_parser
 
 Run = dict[str, Any]
@@ -38,9 +38,7 @@ def study_parser(
     seeds: Sequence[int] = (1, 2, 3),
 ) -> argparse.ArgumentParser:
     """Return the arguments of a study; read them with ``parse_study``."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(doc)
     arms = list(arms)
     parser.add_argument("study", choices=sorted(studies))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
@@ -48,7 +46,7 @@ def study_parser(
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--threads", type=int, default=1, help="threads a run")
     parser.add_argument("--work", type=Path, default=ROOT / "output" / f"effects_{name}")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("opts", nargs="*", help="further config options, KEY VALUE")
     return parser
 
@@ -157,6 +155,12 @@ def run_all(function: Callable[..., Any], jobs: Iterable[Sequence[Any]], at_once
     """Call the function with each job's arguments, several at a time; keep the order."""
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(lambda job: function(*job), jobs))
+
+
+def run_arms(function: Callable[..., Any], args: argparse.Namespace) -> list:
+    """Call the function with study, arm, seed and arguments, for all arms of each seed in turn."""
+    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
+    return run_all(function, jobs, args.jobs)
 
 
 def spread(values: Sequence[float]) -> str:

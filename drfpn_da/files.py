@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, whatever stops the process."""
+"""Where derived files go, and writing files whole or not at all, whatever stops the process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+
+def cache_root() -> Path:
+    """Return the folder of derived files: ``$DRFPN_DA_CACHE``, by default ``~/.cache/drfpn_da``."""
+    configured = os.getenv("DRFPN_DA_CACHE")
+    if configured:
+        return Path(configured).expanduser()
+    return Path(os.getenv("XDG_CACHE_HOME") or "~/.cache").expanduser() / "drfpn_da"
 
 
 def write_whole(

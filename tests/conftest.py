@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -32,6 +33,23 @@ def _seed():
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  (libraries under test draw from it)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def register():
+    """Registers records with metadata under a name, which it returns; forgotten after the test."""
+    names = []
+
+    def register(name, records, **metadata):
+        DatasetCatalog.register(name, lambda: records)
+        MetadataCatalog.get(name).set(**metadata)
+        names.append(name)
+        return name
+
+    yield register
+    for name in names:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ import pytest
 from detectron2.config import CfgNode
 
 from drfpn_da.config import get_defaults
-from tests.scripts import load_script
+from tests.scripts import load_tool
 
 
 @pytest.fixture(scope="module")
-def generator(repository):
-    return load_script(repository / "tools" / "generate_config_docs.py")
+def generator():
+    return load_tool("generate_config_docs")
 
 
 def leaves(node, prefix=""):

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import BACKBONE_REGISTRY
 
 from drfpn_da.objectives import OBJECTIVE_REGISTRY
-from tests.scripts import load_script
+from tests.scripts import load_tool
 
 REGISTRIES = (BACKBONE_REGISTRY, OBJECTIVE_REGISTRY)
 
@@ -69,6 +69,6 @@ def test_a_part_takes_six_steps_at_most(repository, name):
         assert len(steps) <= 6, section.splitlines()[0]
 
 
-def test_the_table_of_configs_is_current(repository):
-    generator = load_script(repository / "tools" / "generate_model_zoo_docs.py")
+def test_the_table_of_configs_is_current():
+    generator = load_tool("generate_model_zoo_docs")
     assert generator.TARGET.read_text(encoding="utf-8") == generator.render(), "run `make docs`"

@@ -40,14 +40,28 @@ OPTIONS = {
     ],
 }
 
+#: Options of an adapted detector, small.
+ALIGN = (
+    *("MODEL.META_ARCHITECTURE", "AdaptiveModel"),
+    *("MODEL.ADAPT.OBJECTIVES", ["StrongWeakAlignment"]),
+    *("MODEL.STRONG_WEAK.GLOBAL.NORM", "GN"),
+    *("MODEL.STRONG_WEAK.GLOBAL.CHANNELS", [64, 64, 64]),
+    *("MODEL.STRONG_WEAK.LOCAL.CHANNELS", [64, 32]),
+)
+
 
 def tiny_config(kind, *options):
     """The config of a kind of detector, small, with further options."""
     cfg = model_zoo.get_config(CONFIGS[kind])
-    cfg.defrost()
     common = ["MODEL.FPN.OUT_CHANNELS", 64, "MODEL.WEIGHTS", "", "MODEL.MOBILENETV2.NORM", "BN"]
     cfg.merge_from_list([*common, *OPTIONS.get(kind, []), *options])
     return cfg
+
+
+def adapted_config(kind, *options):
+    """The config of a kind of detector that is aligned, small, with further options."""
+    architecture = tiny_config(kind).MODEL.META_ARCHITECTURE
+    return tiny_config(kind, *ALIGN, "MODEL.ADAPT.DETECTOR", architecture, *options)
 
 
 def make_inputs(count=2, objects=2, size=SIZE):
@@ -100,3 +114,14 @@ def total_loss(model, inputs):
     """The sum of the losses of one training step."""
     with EventStorage():
         return sum(model(inputs).values())
+
+
+def flat_outputs(outputs):
+    """Every tensor of a list of detectron2 outputs."""
+    found = []
+    for output in outputs:
+        if "instances" in output:
+            fields = output["instances"].get_fields()
+            found += [f.tensor if hasattr(f, "tensor") else f for f in fields.values()]
+        found += [output["sem_seg"]] if "sem_seg" in output else []
+    return found

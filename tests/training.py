@@ -1,6 +1,25 @@
-"""What tests of training share: losses, equality of states, exact resume."""
+"""What tests of training share: batches, losses, equality of states, exact resume."""
+
+import itertools
 
 import torch
+
+
+def take(loader, count):
+    """The next batches of a loader."""
+    return list(itertools.islice(loader, count))
+
+
+def assert_same(first, second):
+    """Names, pictures and, where there are any, boxes of all batches agree bit by bit."""
+    first, second = list(itertools.chain(*first)), list(itertools.chain(*second))
+    assert len(first) == len(second) > 0
+    for a, b in zip(first, second):
+        assert a.keys() == b.keys()
+        assert a["file_name"] == b["file_name"]
+        assert torch.equal(a["image"], b["image"])
+        if "instances" in a:
+            assert torch.equal(*(x["instances"].gt_boxes.tensor for x in (a, b)))
 
 
 def losses(trainer):

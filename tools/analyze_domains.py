@@ -23,15 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from torch import Tensor
 
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.config import setup_cfg
 from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
 from drfpn_da.engine import pool_features
 from drfpn_da.functional import principal_components, proxy_a_distance
-from drfpn_da.visualization import DomainPanel, draw_domains, save_new, save_picture
+from drfpn_da.visualization import DomainPanel, draw_domains, save_picture, save_text
 
 METHODS = ("pca", "tsne")
 
@@ -139,8 +138,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     }
     panels: dict[tuple[str, str], list[DomainPanel]] = {(t, m): [] for t in taps for m in methods}
     for title, path in zip(titles_of(weights), weights):
-        model = build_model(cfg).eval()
-        SafeCheckpointer(model).load(path)
+        model = load_model(cfg, path)
         source, target = (pool_domain(cfg, model, records[d], taps) for d in ("source", "target"))
         distances = {}
         for tap in taps:
@@ -159,7 +157,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     names = (" + ".join(sets["source"]), " + ".join(sets["target"]))
     picture = save_picture(draw_domains(grid, max(2, len(weights)), names), args.output)
     text = json.dumps(result, indent=1) + "\n"
-    written = save_new(picture.with_suffix(".json"), lambda name: Path(name).write_text(text))
+    written = save_text(text, picture.with_suffix(".json"))
     print(f"wrote {picture} and {written}")
     return {**result, "picture": str(picture), "json": str(written)}
 

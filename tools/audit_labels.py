@@ -33,7 +33,7 @@ from drfpn_da.labels import AnnotationIndex, Entry, RelabelStore, recover_journa
 from drfpn_da.labels.audit import AuditThresholds, Suspect
 from drfpn_da.labels.export import corrected_coco, to_cleanlab
 from drfpn_da.labels.review import read_review, write_review
-from drfpn_da.visualization import free_path, save_new
+from drfpn_da.visualization import free_path, save_new, save_text
 from drfpn_da.visualization.relabels import relabel_page
 
 THRESHOLDS = {
@@ -152,7 +152,8 @@ def run_split(args: argparse.Namespace) -> list[Path]:
             "images": [i for i in data["images"] if i["id"] not in left_out],
             "annotations": [a for a in data["annotations"] if a["image_id"] not in left_out],
         }
-        paths.append(_write_json(part, args.output / f"without_fold_{fold}.json"))
+        path = args.output / f"without_fold_{fold}.json"
+        paths.append(save_text(json.dumps(part), path))
         print(paths[-1])
     return paths
 
@@ -194,7 +195,7 @@ def run_export(args: argparse.Namespace) -> Path:
     if not args.dataset and len(store.datasets) > 1:
         raise ValueError(f"choose with --dataset: {[d.name for d in store.datasets]}")
     data = corrected_coco(store, name, args.proposed)
-    path = _write_json(data, args.output)
+    path = save_text(json.dumps(data), args.output)
     print(f"{path}: {data['info']['relabelled']['annotations']} annotations corrected")
     return path
 
@@ -272,7 +273,8 @@ def compare_with_cleanlab(
         "pictures": sorted(pictures, key=lambda row: row["cleanlab"]),
         "classes": sorted(boxes, key=lambda row: row["cleanlab"]),
     }
-    print(f"cleanlab's scores: {_write_json(content, folder / 'cleanlab.json')}")
+    path = save_text(json.dumps(content), folder / "cleanlab.json")
+    print(f"cleanlab's scores: {path}")
 
 
 def _write_report(
@@ -293,14 +295,6 @@ def _save(store: RelabelStore, path: Path, added: list[Entry]) -> list[Entry]:
         store.save(path)
     print(f"{path}: {len(added)} entries added")
     return added
-
-
-def _write_json(content: Any, path: Path) -> Path:
-    return save_new(path, lambda name: _dump(content, name))
-
-
-def _dump(content: Any, name: str) -> None:
-    Path(name).write_text(json.dumps(content))
 
 
 if __name__ == "__main__":

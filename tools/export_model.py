@@ -18,11 +18,11 @@ from pathlib import Path
 
 import torch
 from detectron2.export import TracingAdapter
-from detectron2.modeling import GeneralizedRCNN, build_model
+from detectron2.modeling import GeneralizedRCNN
 from tabulate import tabulate
 from torch import Tensor, nn
 
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.config import setup_cfg
 from drfpn_da.modeling import AdaptiveModel
 from drfpn_da.visualization import save_new
@@ -139,8 +139,7 @@ def main(argv: list[str] | None = None) -> list[list]:
     warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
     args.opts = [*args.opts, "MODEL.DEVICE", "cpu"]
     cfg = setup_cfg(args)
-    model = build_model(cfg).eval()
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    model = load_model(cfg)
     if isinstance(model, AdaptiveModel):
         model = model.plain_detector()
     torch.manual_seed(0)

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from itertools import combinations
-from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).resolve().parent.parent
+from generated_page import ROOT, grid, write_or_check
+
 TARGET = ROOT / "docs" / "composition.md"
 YES, NO = "yes", "\N{EN DASH}"
 INTRODUCTION = """# What goes together
@@ -46,27 +44,22 @@ def render(table: ModuleType) -> str:
     parts = [
         INTRODUCTION,
         "## Systems and their switches\n",
-        *_grid(["system", "turned on by"], [[n, s.switch] for n, s in table.SYSTEMS.items()]),
+        *grid(["system", "turned on by"], [[n, s.switch] for n, s in table.SYSTEMS.items()]),
         "\n## Detectors and systems\n",
         "Cascade R-CNN is that without masks. A DRFPN, or an FPN, stands below each.\n",
-        *_grid(["", *table.SYSTEMS], _detector_rows(table, reasons)),
+        *grid(["", *table.SYSTEMS], _detector_rows(table, reasons)),
         "\n## Two systems\n",
         "On the first of the detectors above that takes both.\n",
-        *_grid(["", *list(table.SYSTEMS)[1:]], _pair_rows(table, reasons)),
+        *grid(["", *list(table.SYSTEMS)[1:]], _pair_rows(table, reasons)),
         "\n## Reasons\n",
         *(f"{i}. {reason}" for i, reason in enumerate(reasons, start=1)),
         "\n## Everything at once\n",
-        *_grid(
+        *grid(
             ["config", "systems"],
             [[f"`{name}`", ", ".join(systems)] for name, systems in table.ALL_IN_ONE.items()],
         ),
     ]
     return "\n".join(parts) + "\n"
-
-
-def _grid(head: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]
 
 
 def _no(reason: str, reasons: list[str]) -> str:
@@ -104,21 +97,5 @@ def _pair_rows(table: ModuleType, reasons: list[str]) -> list[list[str]]:
     return rows
 
 
-def main() -> None:
-    """Write the page, or compare it with what is committed."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="fail if the page is not up to date")
-    args = parser.parse_args()
-    page = render(load_table())
-    if args.check:
-        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != page:
-            sys.exit(f"{TARGET.relative_to(ROOT)} is not up to date: run `make docs` and commit it")
-        return
-    temporary = TARGET.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, TARGET)
-    print(f"wrote {TARGET.relative_to(ROOT)}")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(__doc__, TARGET, lambda: render(load_table()))

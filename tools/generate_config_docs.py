@@ -9,14 +9,11 @@ parsed, not imported, so this runs anywhere; their order is that of ``FILES`` in
 
 from __future__ import annotations
 
-import argparse
 import ast
-import os
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from generated_page import ROOT, grid, write_or_check
+
 SOURCES = ROOT / "drfpn_da" / "config" / "keys"
 TARGET = ROOT / "docs" / "configs.md"
 INTRODUCTION = """# Configuration keys
@@ -121,30 +118,11 @@ def render(sections: list[Section]) -> str:
     """Return the page."""
     parts = [INTRODUCTION]
     for section in sections:
-        parts += [f"## {section.title}", "", "| key | default | meaning |", "|---|---|---|"]
-        for key in section.keys:
-            cells = (f"`{key.name}`", f"`{key.default}`", key.comment)
-            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        parts.append("")
+        rows = [(f"`{key.name}`", f"`{key.default}`", key.comment) for key in section.keys]
+        rows = [[cell.replace("|", "\\|") for cell in cells] for cells in rows]
+        parts += [f"## {section.title}", "", *grid(["key", "default", "meaning"], rows), ""]
     return "\n".join(parts)
 
 
-def main() -> None:
-    """Write the page, or compare it with what is committed."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="fail if the page is not up to date")
-    args = parser.parse_args()
-    page = render(all_sections())
-    if args.check:
-        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != page:
-            sys.exit(f"{TARGET.relative_to(ROOT)} is not up to date: run `make docs` and commit it")
-        return
-    TARGET.parent.mkdir(exist_ok=True)
-    temporary = TARGET.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, TARGET)
-    print(f"wrote {TARGET.relative_to(ROOT)}")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(__doc__, TARGET, lambda: render(all_sections()))

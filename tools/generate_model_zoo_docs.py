@@ -6,18 +6,16 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import itertools
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from detectron2.config import CfgNode
+from generated_page import ROOT, grid, write_or_check
 
 from drfpn_da import model_zoo
 from drfpn_da.config.combinations import ADAPTIVE, configured_detector
 
-ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "model_zoo.md"
 INTRODUCTION = """# Configs
 
@@ -64,10 +62,10 @@ def render() -> str:
         (name for name in names if name not in lazy), lambda name: name.partition("/")[0]
     ):
         rows = [describe(name, model_zoo.get_config(name)) for name in of_folder]
-        parts += [f"## {folder}\n", *_grid(HEAD, rows), ""]
+        parts += [f"## {folder}\n", *grid(HEAD, rows), ""]
     rows = [[f"`{name}`", _docstring(name)] for name in lazy]
     parts += ["## LazyConfigs\n", "For `tools/lazyconfig_train_net.py`.\n"]
-    return "\n".join([*parts, *_grid(["config", "what"], rows)]) + "\n"
+    return "\n".join([*parts, *grid(["config", "what"], rows)]) + "\n"
 
 
 def _docstring(name: str) -> str:
@@ -75,23 +73,5 @@ def _docstring(name: str) -> str:
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    for row in (head, ["---"] * len(head), *rows):
-        yield "| " + " | ".join(row) + " |"
-
-
-def main() -> None:
-    """Write the page, or compare it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only compare")
-    page = render()
-    if parser.parse_args().check:
-        if TARGET.read_text(encoding="utf-8") != page:
-            raise SystemExit(f"{TARGET} is not current: run `make docs`")
-        return
-    TARGET.write_text(page, encoding="utf-8")
-    print(f"wrote {TARGET.relative_to(ROOT)}")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(__doc__, TARGET, render)

@@ -15,10 +15,9 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from drfpn_da.data.noise import pairwise_noise, symmetric_noise
-from drfpn_da.visualization import save_new
+from drfpn_da.visualization import save_text
 
 
 def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,8 +53,8 @@ def main(words: Sequence[str] | None = None) -> tuple[Path, Path]:
     else:
         rates = _rates(args.class_rate)
         noisy, truth = symmetric_noise(data, args.rate, args.seed, rates)
-    noisy_path = _write(noisy, args.output)
-    truth_path = _write(truth, noisy_path.with_suffix(".truth.json"))
+    noisy_path = save_text(json.dumps(noisy), args.output)
+    truth_path = save_text(json.dumps(truth), noisy_path.with_suffix(".truth.json"))
     print(f"{noisy_path}: {truth['changed']} of {truth['annotations']} labels changed")
     print(f"{truth_path}: the truth")
     return noisy_path, truth_path
@@ -73,14 +72,6 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
         if "=" not in word:
             raise ValueError(f"'{word}' is not of the form NAME=VALUE")
     return dict(word.split("=", 1) for word in words)
-
-
-def _write(content: dict[str, Any], path: Path) -> Path:
-    return save_new(path, lambda name: _dump(content, name))
-
-
-def _dump(content: dict[str, Any], name: str) -> None:
-    Path(name).write_text(json.dumps(content))
 
 
 if __name__ == "__main__":

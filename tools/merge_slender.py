@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 from drfpn_da.data.merge_coco import merge_slender
-from drfpn_da.visualization import save_new
+from drfpn_da.visualization import save_text
 
 
 def main(argv: list[str] | None = None) -> Path:
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> Path:
         merged = merge_slender(*data, below=args.below, prefixes=tuple(args.prefixes))
     except ValueError as error:
         raise SystemExit(f"{args.first}, {args.second}: {error}") from None
-    written = save_new(args.output, lambda name: Path(name).write_text(json.dumps(merged)))
+    written = save_text(json.dumps(merged), args.output)
     info = merged["info"]
     print(
         f"{written}: {len(merged['images'])} images, {info['slender_added']} slender objects "

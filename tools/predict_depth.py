@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.evaluation import inference_context
-from detectron2.modeling import build_model
 from PIL import Image
 
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
+from drfpn_da.files import write_whole
 from drfpn_da.visualization import draw_disparity, read_rgb
 
 #: Stored value of disparity 1.
@@ -60,17 +60,13 @@ def plan_files(pictures: Sequence[str], output: Path, overwrite: bool) -> dict[s
 
 def write_disparity(disparity: np.ndarray, path: Path) -> None:
     """Write (H, W) disparity in [0, 1] as 16-bit PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stored = np.rint(np.clip(disparity, 0, 1) * SCALE).astype(np.uint16)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    Image.fromarray(stored).save(temporary)
-    os.replace(temporary, path)
+    stored = Image.fromarray(np.rint(np.clip(disparity, 0, 1) * SCALE).astype(np.uint16))
+    write_whole(path, lambda file: stored.save(file, "PNG"), durable=False)
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     parser = argument_parser(__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--datasets", nargs="+", metavar="SET", help="default: DATASETS.TEST")
     parser.add_argument("--images", metavar="FOLDER", help="pictures below a folder instead")
     parser.add_argument("--output", required=True, metavar="FOLDER")
@@ -90,8 +86,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         raise SystemExit("no pictures: give --datasets or --images, or a config with DATASETS.TEST")
     output = Path(args.output)
     planned = plan_files([record["file_name"] for record in records], output, args.overwrite)
-    model = build_model(cfg)
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    model = load_model(cfg)
     loader = build_picture_loader(cfg, records, cfg.DATALOADER.NUM_WORKERS)
     written = {}
     with inference_context(model), torch.no_grad():

@@ -37,11 +37,10 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.evaluation import inference_context
-from detectron2.modeling import build_model
 from PIL import Image
 from torch import Tensor, nn
 
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.data.disparity import read_disparity
 from drfpn_da.data.pictures import build_picture_loader, get_picture_dicts
@@ -76,13 +75,6 @@ def load_records(args: argparse.Namespace, cfg: CfgNode) -> list[dict[str, Any]]
             "no pictures: give --datasets or --images, or a config with DATASETS.TRAIN"
         )
     return [picture_only(record) for record in records]
-
-
-def load_model(cfg: CfgNode) -> nn.Module:
-    """Return the config's model with its weights, in evaluation mode."""
-    model = build_model(cfg).eval()
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
-    return model
 
 
 def depth_disagreement(records: list[dict], teacher: Path, student: Path) -> Tensor:

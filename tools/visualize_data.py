@@ -21,9 +21,8 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from detectron2.modeling import build_model
 
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.config import setup_cfg
 from drfpn_da.data import build_target_loader, build_train_loader
 from drfpn_da.modeling.own_disparity import predict_disparities, with_disparity
@@ -76,8 +75,7 @@ def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
 
 def mixed_batches(cfg: CfgNode) -> Iterator[tuple[list[dict], Mix, Metadata]]:
     """Mix the target loader's batches as training does, labelled by the weights of the config."""
-    model = build_model(cfg).eval()
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    model = load_model(cfg)
     if "depth_mix" not in getattr(model, "objectives", {}):
         raise SystemExit("nothing is mixed: write MODEL.META_ARCHITECTURE DepthMixSegmentor")
     objective = model.objectives["depth_mix"]

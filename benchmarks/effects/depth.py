@@ -68,8 +68,7 @@ def run(study: str, arm: str, seed: int, args: Any) -> studies.Run:
 def main() -> None:
     """Run the study and write ``benchmarks/results/depth_<study>.json``."""
     args = studies.parse_study(studies.study_parser(__doc__, "depth", STUDIES, ARMS))
-    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
-    runs = [measure_plane(kind) for kind in PLANES] + studies.run_all(run, jobs, args.jobs)
+    runs = [measure_plane(kind) for kind in PLANES] + studies.run_arms(run, args)
     paired = [f"{name} RankCorrelation" for name in SETS]
     rows = studies.table_over_seeds(runs, list(LOGGED), "self-supervised", paired)
     studies.report(args, "depth", rows, runs)

@@ -102,8 +102,7 @@ def main() -> None:
     args = studies.parse_study(studies.study_parser(__doc__, "depth_transfer", STUDIES, ARMS))
     if args.study == "camvid":
         args.arms = [arm for arm in args.arms if arm != MIX_MULTI_TASK]
-    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
-    runs = studies.run_all(run, jobs, args.jobs)
+    runs = studies.run_arms(run, args)
     rows = studies.table_over_seeds(runs, list(METRICS), "labels", ["mIoU"])
     studies.report(args, "depth_transfer", rows, runs)
 

@@ -8,17 +8,15 @@ by SGD as in the small configs, and judged on other pictures.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any, Callable
 
 import torch
 from detectron2.data import DatasetMapper
-from detectron2.modeling import build_model
 from torch import Tensor
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from drfpn_da import model_zoo
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.data import get_target_dicts
 from drfpn_da.functional import SOURCE, TARGET
 from drfpn_da.layers import DomainDiscriminator, GlobalDiscriminator, LocalDiscriminator
@@ -40,10 +38,8 @@ ARMS: dict[str, tuple[str, Callable[[], DomainDiscriminator]]] = {
 def extract(pictures: int) -> dict[str, dict[str, Tensor]]:
     """Return domain -> feature -> (pictures, C, H, W) from the pretrained body."""
     cfg = model_zoo.get_config(CONFIG)
-    cfg.defrost()
     cfg.INPUT.MIN_SIZE_TEST = 128
-    model = build_model(cfg).eval()
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    model = load_model(cfg)
     taps = FeatureTaps(model)
     taps.require(["res2", "res4"])
     mapper = DatasetMapper(cfg, False)
@@ -85,9 +81,7 @@ def train(
 
 def main() -> None:
     """Train every arm and write ``benchmarks/results/discriminators.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(__doc__)
     parser.add_argument("--pictures", type=int, default=160, help="of each domain")
     parser.add_argument("--steps", type=int, nargs="+", default=[50, 200])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -102,7 +96,7 @@ def main() -> None:
             row[f"accuracy after {steps}"] = ", ".join(f"{value:.2f}" for value in values)
         rows.append(row)
     print(format_table(rows))
-    path = ROOT / "benchmarks" / "results" / "discriminators.json"
+    path = RESULTS / "discriminators.json"
     write_report(path, {"settings": vars(args), "rows": rows})
 
 

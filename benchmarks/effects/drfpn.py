@@ -54,8 +54,7 @@ def main() -> None:
     """Run a study and write ``benchmarks/results/drfpn_<study>.json``."""
     parser = studies.study_parser(__doc__, "drfpn", STUDIES, ARMS, ["FPN", "DRFPN"])
     args = studies.parse_study(parser)
-    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
-    runs = studies.run_all(run, jobs, args.jobs)
+    runs = studies.run_arms(run, args)
     metrics = STUDIES[args.study]["metrics"]
     rows = studies.table_over_seeds(runs, metrics, "FPN", metrics[:1])
     studies.report(args, "drfpn", rows, runs)

@@ -15,13 +15,13 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.engine import HookBase, SimpleTrainer, hooks
 from detectron2.evaluation import COCOEvaluator, inference_on_dataset
-from detectron2.modeling import build_model, build_roi_heads
+from detectron2.modeling import build_roi_heads
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.solver import build_lr_scheduler, build_optimizer
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.data import IndexedMapper
 
 Sample = dict[str, Any]
@@ -35,8 +35,7 @@ class Trunk:
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        self._model = build_model(cfg).eval()
-        SafeCheckpointer(self._model).load(cfg.MODEL.WEIGHTS)
+        self._model = load_model(cfg)
         self.output_shape = self._model.backbone.output_shape()
         self._cfg = cfg
 

@@ -9,7 +9,6 @@ are the candidates among which a user without target labels would choose.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from detectron2.evaluation.testing import flatten_results_dict
 
 from benchmarks.effects.strong_weak import STUDIES
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.engine import Trainer, start_run
@@ -41,9 +40,7 @@ def evaluate(run: Path, dataset: str) -> dict[str, Any]:
 
 def main() -> None:
     """Evaluate the runs; write ``benchmarks/results/model_selection_<study>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(__doc__)
     parser.add_argument("study", choices=sorted(STUDIES))
     parser.add_argument("--runs", type=Path, required=True, help="folder of the study's runs")
     args = parser.parse_args()
@@ -64,7 +61,7 @@ def main() -> None:
         for score, quality in rank_correlations(list(seeds.values()), truth="bbox/AP50").items()
     ]
     print(format_table(rows))
-    path = ROOT / "benchmarks" / "results" / f"model_selection_{args.study}.json"
+    path = RESULTS / f"model_selection_{args.study}.json"
     write_report(path, {"rows": rows, "runs": found})
 
 

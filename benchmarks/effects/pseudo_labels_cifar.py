@@ -123,8 +123,7 @@ def main() -> None:
     parser = studies.study_parser(__doc__, "pseudo_labels_cifar", STUDIES, ARMS)
     parser.add_argument("--pictures", type=Path, default=studies.ROOT / "docs")
     args = studies.parse_study(parser)
-    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
-    runs = studies.run_all(run, jobs, args.jobs)
+    runs = studies.run_arms(run, args)
     metrics = [*METRICS, *(f"label {name.replace('_', ' ')}" for name in LABELS)]
     rows = studies.table_over_seeds(runs, metrics, "naive", ["test accuracy"])
     draw(runs, args.pictures, args.study)

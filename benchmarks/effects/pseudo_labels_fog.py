@@ -81,8 +81,7 @@ def main() -> None:
     strong_weak.STUDIES[args.study]["adapt"] = STEPS
     jobs = [(args.study, seed, args) for seed in args.seeds]
     studies.run_all(strong_weak.burn_in, jobs, args.jobs)
-    every = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
-    runs = studies.run_all(strong_weak.run, every, args.jobs)
+    runs = studies.run_arms(strong_weak.run, args)
     settings = strong_weak.STUDIES[args.study]
     studies.report(args, "pseudo_labels", summarise(runs), runs, arms=ARMS, **settings)
 

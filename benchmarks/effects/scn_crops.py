@@ -10,7 +10,6 @@ plain training on the labels that "SCN + relabel" left. The baselines are those 
 
 from __future__ import annotations
 
-import argparse
 import functools
 import os
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
 from benchmarks.effects.label_truth import guess, judge, judge_threshold, summarise
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.engine.relabel_votes import Windows
@@ -244,9 +243,7 @@ def auroc(alpha: np.ndarray, wrong: np.ndarray) -> float:
 
 def main() -> None:
     """Run all arms and write ``benchmarks/results/scn_crops.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(__doc__)
     parser.add_argument(
         "--noise", nargs="+", default=["aggre_label", "random_label1", "worse_label"]
     )
@@ -266,7 +263,7 @@ def main() -> None:
     if not args.no_report:
         settings = {"epochs": args.epochs, "folds": FOLDS, "arms": ARMS}
         write_report(
-            ROOT / "benchmarks" / "results" / "scn_crops.json",
+            RESULTS / "scn_crops.json",
             {"settings": settings, "rows": rows, "runs": runs},
         )
 

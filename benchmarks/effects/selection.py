@@ -11,7 +11,6 @@ shows the two limits of the weight, not what a trained network's uncertainty wou
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from detectron2.data import DatasetCatalog
-from detectron2.modeling import build_model
 from torch import Tensor
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from drfpn_da import model_zoo
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.engine import pool_grid_features
 from drfpn_da.functional import pairwise_distances, standardize_features
 from drfpn_da.labels import random_order, select_diverse, select_in_cycles
@@ -84,20 +82,16 @@ def summarise(rule: str, orders: list[list[int]], kinds: list[str]) -> dict[str,
 
 def main() -> None:
     """Measure and write ``benchmarks/results/selection_coverage.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(__doc__)
     parser.add_argument("--pool", type=int, default=160, help="pictures")
     parser.add_argument("--seeds", type=int, default=20, help="starts of the farthest points")
     parser.add_argument("--random", type=int, default=1000, help="random choices")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     pictures, kinds = build_pool(args.pool)
     cfg = model_zoo.get_config(CONFIG)
-    cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"
-    model = build_model(cfg).eval()
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    model = load_model(cfg)
     maps = pool_grid_features(model, ([{"image": picture}] for picture in pictures), FEATURE)
     distances = pairwise_distances(standardize_features(maps))
     pool, last = len(pictures), BUDGETS[-1]

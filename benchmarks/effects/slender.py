@@ -83,8 +83,7 @@ def run(study: str, arm: str, seed: int, args: argparse.Namespace) -> studies.Ru
 def main() -> None:
     """Run a study and write ``benchmarks/results/slender_<study>.json``."""
     args = studies.parse_study(studies.study_parser(__doc__, "slender", STUDIES, ARMS))
-    jobs = [(args.study, arm, seed, args) for seed in args.seeds for arm in args.arms]
-    runs = studies.run_all(run, jobs, args.jobs)
+    runs = studies.run_arms(run, args)
     paired = [name for name in study_metrics(args.study) if name.startswith("AP-")]
     rows = studies.table_over_seeds(runs, study_metrics(args.study), "FCOS", paired)
     studies.report(args, "slender", rows, runs)

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Any, Callable
 
 import torch
@@ -24,7 +21,8 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from benchmarks.report import format_table, write_report
+from benchmarks.report import format_table
+from benchmarks.speed.options import memory_parser, parse_speed, peak_of_new_process, report_speed
 from benchmarks.timing import measure, peak_growth, timed
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.modeling.meta_arch.adaptive import preprocess
@@ -103,10 +101,7 @@ def peak_memory(name: str, args: argparse.Namespace) -> float:
         step = build_step(name, args)
         step()
         return peak_growth(step, "cuda")
-    # The peak of a process never falls: each step needs its own.
-    command = [sys.executable, "-m", "benchmarks.speed.adaptation_step", *sys.argv[1:]]
-    command += ["--memory-of", name]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return peak_of_new_process("benchmarks.speed.adaptation_step", name)
 
 
 def inference(name: str, args: argparse.Namespace) -> Callable[[], None]:
@@ -124,21 +119,7 @@ def inference(name: str, args: argparse.Namespace) -> Callable[[], None]:
 
 def main() -> None:
     """Measure and write ``benchmarks/results/adaptation_step_<device>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--size", type=int, nargs=2, default=[192, 320], metavar=("HEIGHT", "WIDTH")
-    )
-    parser.add_argument("--batch", type=int, default=1, help="pictures of each domain")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--amp", choices=["float16", "bfloat16"])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", type=Path)
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse_speed(memory_parser(__doc__, size=(192, 320), batch=1, threads=2, rounds=9))
     if args.memory_of:
         print(peak_growth(build_step(args.memory_of, args), "cpu"))
         return
@@ -165,9 +146,7 @@ def main() -> None:
         for name, value in predicted.items()
     ]
     print(format_table(table))
-    settings = {k: v for k, v in vars(args).items() if k not in ("output", "memory_of")}
-    default = Path(__file__).parents[1] / "results" / f"adaptation_step_{args.device}.json"
-    write_report(args.output or default, {"settings": settings, "rows": rows, "inference": table})
+    report_speed("adaptation_step", args, rows=rows, inference=table)
 
 
 if __name__ == "__main__":

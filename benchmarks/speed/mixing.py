@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import Any, Callable
 
 import torch
@@ -21,7 +20,8 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from torch import nn
 
-from benchmarks.report import format_table, write_report
+from benchmarks.report import format_table
+from benchmarks.speed.options import parse_speed, report_speed, speed_parser
 from benchmarks.timing import computed, measure
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.functional import (
@@ -109,26 +109,9 @@ def mebibytes(module: nn.Module) -> float:
     return sum(t.numel() * t.element_size() for t in tensors) / 2**20
 
 
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--size", type=int, nargs=2, default=[128, 256], metavar=("HEIGHT", "WIDTH")
-    )
-    parser.add_argument("--batch", type=int, default=2, help="labelled pictures, and others")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", type=Path)
-    return parser.parse_args()
-
-
 def main() -> None:
     """Measure and write ``benchmarks/results/mixing_<device>.json``."""
-    args = parse()
-    torch.set_num_threads(args.threads)
+    args = parse_speed(speed_parser(__doc__, size=(128, 256), batch=2, threads=2, rounds=9))
     source, target = make_batch(args, "source"), make_batch(args, "target")
     models = {name: build(name, args.device) for name in STEPS}
     runs: dict[str, Callable[[], float]] = {}
@@ -155,9 +138,7 @@ def main() -> None:
     memory = {"student MiB": mebibytes(model.detector), "teacher MiB": mebibytes(model.teacher)}  # type: ignore[arg-type]
     print(format_table(rows))
     print(format_table([memory]))
-    settings = {k: v for k, v in vars(args).items() if k != "output"}
-    default = Path(__file__).parents[1] / "results" / f"mixing_{args.device}.json"
-    write_report(args.output or default, {"settings": settings, "rows": rows, "memory": memory})
+    report_speed("mixing", args, rows=rows, memory=memory)
 
 
 if __name__ == "__main__":

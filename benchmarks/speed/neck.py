@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Callable
 
 import torch
@@ -19,7 +16,8 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from fvcore.nn import FlopCountAnalysis
 
-from benchmarks.report import format_table, write_report
+from benchmarks.report import format_table
+from benchmarks.speed.options import memory_parser, parse_speed, peak_of_new_process, report_speed
 from benchmarks.speed.plain_drfpn import STEPS, without
 from benchmarks.timing import measure, peak_growth, timed
 from drfpn_da.modeling import DRFPNNeck
@@ -80,9 +78,7 @@ def peak_memory(name: str, args: argparse.Namespace) -> float:
     if args.device == "cuda":
         neck, inputs = build_neck(name).cuda(), build_inputs(args)
         return peak_growth(lambda: run_once(neck, inputs, True, args), "cuda")
-    # The peak of a process never falls: each neck needs its own.
-    command = [sys.executable, "-m", "benchmarks.speed.neck", *sys.argv[1:], "--memory-of", name]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return peak_of_new_process("benchmarks.speed.neck", name)
 
 
 def _peak_rss_growth(name: str, args: argparse.Namespace) -> float:
@@ -110,24 +106,9 @@ def _timed_passes(
 
 def main() -> None:
     """Measure and write ``benchmarks/results/neck_<device>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--size", type=int, nargs=2, default=[256, 256], metavar=("HEIGHT", "WIDTH")
-    )
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--amp", choices=["float16", "bfloat16"])
+    parser = memory_parser(__doc__, size=(256, 256), batch=2, threads=2, rounds=7)
     parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument(
-        "--output", type=Path, help="default: benchmarks/results/neck_<device>.json"
-    )
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse_speed(parser)
     if args.memory_of:
         print(_peak_rss_growth(args.memory_of, args))
         return
@@ -155,10 +136,8 @@ def main() -> None:
             row["peak MiB"] = peak_memory(name, args)
             row["parameters"] = sum(p.numel() for p in neck.parameters())
         rows.append(row)
-    settings = {k: v for k, v in vars(args).items() if k not in ("output", "memory_of")}
     print(format_table(rows))
-    default = Path(__file__).parents[1] / "results" / f"neck_{args.device}.json"
-    write_report(args.output or default, {"settings": settings, "rows": rows})
+    report_speed("neck", args, rows=rows)
 
 
 if __name__ == "__main__":

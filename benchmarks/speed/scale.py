@@ -20,7 +20,6 @@ processor time.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import math
 import tempfile
@@ -32,7 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from benchmarks.timing import peak_growth
 from drfpn_da.data.slenderness import file_slenderness
 from drfpn_da.functional import LazyDistances
@@ -195,11 +194,9 @@ def exponents(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def main() -> None:
     """Measure, and write ``benchmarks/results/scale.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/scale.json")
+    parser.add_argument("--output", type=Path, default=RESULTS / "scale.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = [row for name in PARTS for n in sorted(args.sizes) for row in measure_part(name, n)]

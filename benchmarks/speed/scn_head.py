@@ -21,7 +21,8 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from torch import nn
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks.report import format_table
+from benchmarks.speed.options import parse_speed, report_speed, speed_parser
 from benchmarks.timing import computed, measure
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.engine.relabel_votes import VoteRecorder
@@ -85,17 +86,9 @@ def make_step(name: str, args: argparse.Namespace) -> Callable[[], float]:
 
 def main() -> None:
     """Measure and write ``benchmarks/results/scn_head_<device>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--size", type=int, nargs=2, default=[224, 320])
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser = speed_parser(__doc__, size=(224, 320), batch=2, threads=1, rounds=11)
     parser.add_argument("--no-report", action="store_true", help="print the table only")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse_speed(parser)
     seconds = measure({name: make_step(name, args) for name in HEADS}, args.rounds)
     rows = [
         {"heads": name, "ms": 1e3 * s, "times plain": s / seconds[PLAIN]}
@@ -103,10 +96,7 @@ def main() -> None:
     ]
     print(format_table(rows))
     if not args.no_report:
-        write_report(
-            ROOT / "benchmarks" / "results" / f"scn_head_{args.device}.json",
-            {"settings": vars(args), "rows": rows},
-        )
+        report_speed("scn_head", args, rows=rows)
 
 
 if __name__ == "__main__":

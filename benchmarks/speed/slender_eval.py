@@ -15,7 +15,6 @@ this process, which other work on the machine moves little.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
@@ -33,7 +32,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
 from pycocotools.cocoeval import COCOeval
 
-from benchmarks.report import ROOT, format_table, write_report
+from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from drfpn_da.data.slenderness import box_aspect, file_slenderness
 from drfpn_da.evaluation import FastCOCOEvaluator, SlenderCOCOEvaluator
 from drfpn_da.evaluation.slender import measure_masks
@@ -181,9 +180,7 @@ def pycocotools_by_bins(evaluator: FastCOCOEvaluator, predictions: list[dict], t
 
 def main() -> None:
     """Measure and write ``benchmarks/results/slender_eval_<task>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(__doc__)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--per-image", type=int, default=100, help="detections")
     parser.add_argument("--rounds", type=int, default=5, help="of the fast evaluations; medians")
@@ -244,7 +241,7 @@ def main() -> None:
     }
     print(format_table(rows), *(f"{k}: {v}" for k, v in summary.items()), sep="\n")
     result = {"settings": vars(args), "rows": rows, **summary, "AP by bin": reference}
-    write_report(ROOT / "benchmarks" / "results" / f"slender_eval_{args.task}.json", result)
+    write_report(RESULTS / f"slender_eval_{args.task}.json", result)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +25,8 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from torch import nn
 
-from benchmarks.report import format_table, write_report
+from benchmarks.report import format_table
+from benchmarks.speed.options import parse_speed, report_speed, speed_parser
 from benchmarks.timing import computed, measure
 from drfpn_da.config.setup import base_cfg
 
@@ -141,25 +141,12 @@ def compare(detector: str, args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure and write ``benchmarks/results/teacher_step_<device>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = speed_parser(__doc__, size=(192, 320), batch=2, threads=1, rounds=9)
     parser.add_argument("--detectors", nargs="+", default=list(DETECTORS), choices=DETECTORS)
-    parser.add_argument(
-        "--size", type=int, nargs=2, default=[192, 320], metavar=("HEIGHT", "WIDTH")
-    )
-    parser.add_argument("--batch", type=int, default=2, help="pictures of each domain")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", type=Path)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = parse_speed(parser)
     rows = [row for detector in args.detectors for row in compare(detector, args)]
     print(format_table(rows))
-    settings = {key: value for key, value in vars(args).items() if key != "output"}
-    default = Path(__file__).parents[1] / "results" / f"teacher_step_{args.device}.json"
-    write_report(args.output or default, {"settings": settings, "rows": rows})
+    report_speed("teacher_step", args, rows=rows)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from .mmdet import convert_mmdet_drfpn
 from .pretrained import PretrainedHandler
-from .safe import CheckpointError, SafeCheckpointer
+from .safe import CheckpointError, SafeCheckpointer, load_model
 from .transfer import TransferHandler, rename_depth_weights
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "SafeCheckpointer",
     "TransferHandler",
     "convert_mmdet_drfpn",
+    "load_model",
     "rename_depth_weights",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import pickle
 from pathlib import Path
 from typing import Any, Callable
@@ -14,7 +13,7 @@ from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 from torchvision.models import MobileNet_V2_Weights, VGG16_Weights, mobilenet_v2
 
-from ..files import write_whole
+from ..files import cache_root, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +35,7 @@ class PretrainedHandler(PathHandler):
             raise ValueError(
                 f"no pretrained weights {path!r}; there are {[self.PREFIX + n for n in _LOADERS]}"
             )
-        cache = Path(os.getenv("DRFPN_DA_CACHE", "~/.cache/drfpn_da")).expanduser() / "weights"
-        target = cache / f"{name}.pkl"
+        target = cache_root() / "weights" / f"{name}.pkl"
         if force or not target.is_file():
             content = {
                 "model": {key: value.numpy() for key, value in _LOADERS[name]().items()},

@@ -12,6 +12,9 @@ from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+from torch import nn
 
 from ..files import write_whole
 
@@ -178,3 +181,18 @@ def _verify_checksums(filename: str) -> None:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def load_model(cfg: CfgNode, weights: str | None = None) -> nn.Module:
+    """Build a config's model with its weights, in evaluation mode.
+
+    Args:
+        cfg: the whole config.
+        weights: a checkpoint in place of ``MODEL.WEIGHTS``; "": none.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+    """
+    model = build_model(cfg).eval()
+    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS if weights is None else weights)
+    return model

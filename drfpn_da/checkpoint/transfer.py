@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler
 from torch import Tensor
 
-from ..files import write_whole
+from ..files import cache_root, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +79,8 @@ class TransferHandler(PathHandler):
             state = rename_depth_weights(loaded.get("model", loaded), name)
         except ValueError as error:
             raise ValueError(f"{path} is no checkpoint of a depth network: {error}") from error
-        cache = Path(os.getenv("DRFPN_DA_CACHE", "~/.cache/drfpn_da")).expanduser() / "transfer"
         digest = hashlib.sha256(os.path.abspath(file).encode()).hexdigest()[:16]
-        target = cache / f"{name}_{digest}.pth"
+        target = cache_root() / "transfer" / f"{name}_{digest}.pth"
         write_whole(target, lambda file: torch.save({"model": state}, file))
         return str(target)
 

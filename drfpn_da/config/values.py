@@ -1,13 +1,18 @@
-"""What each key of drfpn_da may be: the one table from key to rule."""
+"""What each key of drfpn_da may be: the one table from key to rule.
+
+Keys whose default is True or False take no other value, and are not written down.
+"""
 
 from __future__ import annotations
 
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
 
 from ..layers import DOMAIN_DISCRIMINATOR_REGISTRY
+from .combinations import lookup
+from .defaults import get_defaults
 from .rules import Choice, Flag, Items, Number, OrEmpty, Registered, Row, Rule, Text
+from .unknown_keys import leaf_keys
 
-FLAG = Flag()
 TEXT, NAME = Text(), Text(empty=False)
 NAMES = Items(NAME, different=True)
 COUNT, POSITIVE_COUNT = Number(0, whole=True), Number(1, whole=True)
@@ -51,43 +56,30 @@ _DRFPN: dict[str, Rule] = {
     "OUT_CHANNELS": COUNT,
     "NORM": NORM,
     "TOP_BLOCK": Choice(("maxpool", "p6p7_on_input", "p6p7_on_output", "none")),
-    "TOP_RELU": FLAG,
-    "BOTTOM_UP_PATH": FLAG,
     "INIT": Choice(("identity", "c2_xavier", "xavier")),
-    "AUTHORS_COMPAT": FLAG,
-    "PPM.ENABLED": FLAG,
     "PPM.SIZES": Items(POSITIVE_COUNT, least=1),
     "PPM.NORM": NORM,
-    "SRB.ENABLED": FLAG,
     "SRB.REDUCTION": POSITIVE_COUNT,
-    "SRB.ALIGN_GRID": FLAG,
     "SRB.PADDING_MODE": Choice(("border", "zeros")),
     "SRB.WEIGHT_ACT": Choice(("tanh", "sigmoid", "none")),
-    "CRB.ENABLED": FLAG,
     "CRB.NORM": NORM,
     "CRB.GATE_NORM": NORM,
     "CRB.GATE_ACT": Choice(("sigmoid", "relu")),
-    "CRB.RESIDUAL": FLAG,
 }
 _ADAPT: dict[str, Rule] = {
     "ADAPT.DETECTOR": Registered(META_ARCH_REGISTRY),
     # AdaptiveModel knows the registry.
     "ADAPT.OBJECTIVES": Items(NAME),
     "ADAPT.BASELINE": Choice(("", "source_only", "oracle")),
-    "TEACHER.ENABLED": FLAG,
     "TEACHER.DECAY": OPEN_SHARE,
     "TEACHER.PERIOD": POSITIVE_COUNT,
     "TEACHER.START_ITER": COUNT,
-    "TEACHER.AVERAGE_BUFFERS": FLAG,
-    "TEACHER.TRAIN_MODE": FLAG,
     "TEACHER.EVAL": Choice(("student", "teacher")),
 }
 _DOMAINS: dict[str, Rule] = {
-    "ENABLED": FLAG,
     "FEATURES": NAMES,
     "WEIGHTS": Items(WEIGHT, least=1),
     "DISCRIMINATOR": Registered(DOMAIN_DISCRIMINATOR_REGISTRY),
-    "SHARED": FLAG,
     "NORM": NORM,
 }
 _STRONG_WEAK: dict[str, Rule] = {
@@ -99,12 +91,9 @@ _STRONG_WEAK: dict[str, Rule] = {
     # How many, the discriminator knows.
     "LOCAL.CHANNELS": Items(POSITIVE_COUNT, least=1),
     "LOCAL.INIT_STD": WEIGHT,
-    "LOCAL.INPUT_RELU": FLAG,
     "GLOBAL.CHANNELS": Items(POSITIVE_COUNT, least=1),
     "GLOBAL.DROPOUT": OPEN_SHARE,
     "GLOBAL.GAMMA": WEIGHT,
-    "GLOBAL.EXPONENTIAL": FLAG,
-    "CONTEXT.ENABLED": FLAG,
     "CONTEXT.FEATURES": NAMES,
     "WARN_AFTER": POSITIVE_COUNT,
 }
@@ -113,19 +102,15 @@ _PSEUDO_LABEL: dict[str, Rule] = {
     "START_ITER": COUNT,
     "RAMP_ITERS": COUNT,
     "THRESHOLD": SHARE,
-    "ADAPTIVE.ENABLED": FLAG,
     "ADAPTIVE.FLOOR": SHARE,
     "ADAPTIVE.MOMENTUM": OPEN_SHARE,
     "BOX_REGRESSION": Choice(("none", "all", "reliable")),
     "JITTER.COUNT": Number(2, whole=True),
     "JITTER.SCALE": WEIGHT,
     "JITTER.MAX_SPREAD": WEIGHT,
-    "SOFT": FLAG,
     "MIXUP_ALPHA": WEIGHT,
-    "STORE.ENABLED": FLAG,
     "STORE.PERIOD": COUNT,
     "STORE.STRIDE": POSITIVE_COUNT,
-    "REGULARISE_ONLY": FLAG,
     "PRIOR.WEIGHT": WEIGHT,
     "PRIOR.FREQUENCIES": Items(SHARE),
     "PRIOR.MOMENTUM": OPEN_SHARE,
@@ -147,16 +132,11 @@ _CLASSIFIER: dict[str, Rule] = {
     "SOFT_LABELS.PRIOR_WEIGHT": WEIGHT,
     "SOFT_LABELS.PRIOR": Items(SHARE),
     "SOFT_LABELS.ENTROPY_WEIGHT": WEIGHT,
-    "SOFT_LABELS.ZERO_UNVISITED": FLAG,
-    "SOFT_LABELS.BATCH_STATISTICS": FLAG,
-    "SOFT_LABELS.MONITOR": FLAG,
 }
 _SCN: dict[str, Rule] = {
     "ALPHA_ON": Choice(("all", "foreground", "loss")),
-    "BIAS": FLAG,
     "BETA": INNER_SHARE,
     "MARGIN_1": SHARE,
-    "LEARNABLE_MARGIN": FLAG,
     "RR_WEIGHT": WEIGHT,
     # Negative: off.
     "GAMMA": Number(-1, 1),
@@ -165,8 +145,6 @@ _SCN: dict[str, Rule] = {
     "MIN_GROUP": POSITIVE_COUNT,
 }
 _RELABEL: dict[str, Rule] = {
-    "ENABLED": FLAG,
-    "DRY_RUN": FLAG,
     "OUTPUT": NAME,
     "JOURNAL": TEXT,
     "START_EPOCH": SINCE_EPOCH,
@@ -202,8 +180,6 @@ _DEPTH: dict[str, Rule] = {
     "MAX_DEPTH": POSITIVE,
     "SSIM_WEIGHT": SHARE,
     "SMOOTHNESS_WEIGHT": WEIGHT,
-    "AUTO_MASK": FLAG,
-    "FREEZE_BACKBONE": FLAG,
     "FEATURE_DISTANCE_WEIGHT": WEIGHT,
     "POSE.BODY": Choice(("conv", "resnet18")),
     "POSE.CHANNELS": Items(POSITIVE_COUNT, least=1),
@@ -234,9 +210,7 @@ _BODIES: dict[str, Rule] = {
     "VGG16.OUT_FEATURES": Items(Choice(VGG_LAYERS), least=1, different=True),
     "VGG16.DROPOUT": OPEN_SHARE,
     "TIMM.NAME": NAME,
-    "TIMM.PRETRAINED": FLAG,
     "TIMM.OUT_FEATURES": STRIDES,
-    "TIMM.FREEZE_BN": FLAG,
 }
 _FCOS: dict[str, Rule] = {
     "NUM_CLASSES": POSITIVE_COUNT,
@@ -251,13 +225,10 @@ _FCOS: dict[str, Rule] = {
     "TOPK_CANDIDATES_TEST": POSITIVE_COUNT,
     "NMS_THRESH_TEST": SHARE,
     "CENTERNESS": Choice(("standard", "slender")),
-    "CENTERNESS_WEIGHTED_LOSS": FLAG,
     "ADAPTATION": Choice(("none", "unsupervised", "split", "supervised")),
     "OFFSET_GRADIENT": SHARE,
-    "TWO_STEP.ENABLED": FLAG,
     "TWO_STEP.INIT_LOSS_WEIGHT": WEIGHT,
     "TWO_STEP.REFINE_LOSS_WEIGHT": WEIGHT,
-    "TWO_STEP.RESIDUAL": FLAG,
 }
 _DATA: dict[str, Rule] = {
     "DATASETS.REGISTER": Items(
@@ -268,7 +239,6 @@ _DATA: dict[str, Rule] = {
     "DATASETS.LABELLED.COUNT": COUNT,
     "DATASETS.LABELLED.SEED": COUNT,
     "DATASETS.LABELLED.FILE": TEXT,
-    "INPUT.SKIP_UNREADABLE_TARGET": FLAG,
     "INPUT.TARGET_VIEWS": Items(NAME, least=1, different=True),
     "INPUT.SOURCE_VIEW": NAME,
     "INPUT.STRONG_VIEW.COLOR_JITTER": JITTER,
@@ -284,7 +254,6 @@ _DATA: dict[str, Rule] = {
     "INPUT.PATCH.COLOR_JITTER": OrEmpty(JITTER),
     "INPUT.SEQUENCE.COLOR_JITTER": JITTER,
     "INPUT.SEQUENCE.COLOR_JITTER_PROB": SHARE,
-    "INPUT.DISPARITY.ENABLED": FLAG,
     "INPUT.DISPARITY.ROOT": TEXT,
 }
 _TRAINING: dict[str, Rule] = {
@@ -298,15 +267,10 @@ _TRAINING: dict[str, Rule] = {
     "TEST.COCO_BACKEND": Choice(("auto", "pycocotools", "faster-coco-eval")),
     "TEST.SLIDING_WINDOW.SIZE": OrEmpty(SIZE),
     "TEST.SLIDING_WINDOW.OVERLAP": OPEN_SHARE,
-    "TEST.LABEL_FREE.ENABLED": FLAG,
     "TEST.LABEL_FREE.SCORE_THRESH": SHARE,
     "TEST.LABEL_FREE.SECOND_OPINION": Choice(("auto", "teacher", "flip", "none")),
-    "TEST.EVAL_BOTH": FLAG,
-    "TEST.SLENDER.ENABLED": FLAG,
     "TEST.SLENDER.BINS": Items(BIN, least=1),
     "TEST.SLENDER.ASPECT_BINS": Items(BIN),
-    "TEST.SLENDER.LEGACY_FP_RULE": FLAG,
-    "WANDB.ENABLED": FLAG,
     "WANDB.PROJECT": NAME,
     "WANDB.NAME": TEXT,
 }
@@ -316,8 +280,10 @@ def _below(prefix: str, rules: dict[str, Rule]) -> dict[str, Rule]:
     return {f"{prefix}.{key}": rule for key, rule in rules.items()}
 
 
+_DEFAULTS = get_defaults()
 #: Full name of every key of drfpn_da -> its rule.
 VALUES: dict[str, Rule] = {
+    **{key: Flag() for key in leaf_keys(_DEFAULTS) if isinstance(lookup(_DEFAULTS, key), bool)},
     **_below("MODEL.DRFPN", _DRFPN),
     **_below("MODEL", _ADAPT),
     **_below("MODEL.STRONG_WEAK", _STRONG_WEAK),

@@ -6,10 +6,9 @@ from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, get_detection_dataset_dicts
-from detectron2.utils import comm
 
 from .disparity import DISPARITY_FIELDS, DisparityMapper
-from .loader import build_train_loader
+from .loader import build_train_loader, loader_options
 from .subset import labelled_records
 from .target_mapper import picture_only
 
@@ -30,8 +29,5 @@ def build_disparity_loader(cfg: CfgNode) -> Any:
     return build_train_loader(
         [picture_only(record, DISPARITY_FIELDS) for record in records],
         mapper=DisparityMapper(DatasetMapper(cfg, True), cfg.INPUT.DISPARITY.ROOT, normalize=True),
-        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
-        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
-        seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
+        **loader_options(cfg),
     )

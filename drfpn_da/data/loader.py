@@ -161,7 +161,7 @@ def _from_config(
     dataset: Any = None,
     sampler: torchdata.Sampler | None = None,
 ) -> dict[str, Any]:
-    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    seed = run_seed(cfg)
     if "SCN_RELABEL" in cfg and cfg.SCN_RELABEL.ENABLED:
         dataset = load_indexed_from_config(cfg)[0] if dataset is None else dataset
         mapper = mapper or IndexedMapper(cfg, True)
@@ -241,6 +241,21 @@ def build_train_loader(
         collate_fn=collate_fn or trivial_batch_collator,
         **kwargs,
     )
+
+
+def loader_options(cfg: CfgNode) -> dict[str, Any]:
+    """Return what a config says of every training loader, as arguments of the function above."""
+    return {
+        "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
+        "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        "num_workers": cfg.DATALOADER.NUM_WORKERS,
+        "seed": run_seed(cfg),
+    }
+
+
+def run_seed(cfg: CfgNode) -> int:
+    """Return the run's seed; if it is negative, a random one that all processes share."""
+    return cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
 
 
 def check_batch_size(total: int, key: str) -> None:

@@ -13,7 +13,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.utils import comm
 
 from .labelled_share import LabelledShareSampler
-from .loader import build_train_loader
+from .loader import build_train_loader, loader_options
 from .patches import SAMPLE_INDEX, PatchMapper, Records, labelled_patches, load_patches
 from .target_mapper import picture_only
 from .validate import check_registered, class_names
@@ -113,11 +113,9 @@ def build_patch_loader(cfg: CfgNode) -> Any:
         KeyError, ValueError: see :func:`split_patches` and :class:`LabelledShareSampler`.
     """
     common = {
+        **loader_options(cfg),
         "mapper": PatchMapper(cfg, True),
-        "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
         "aspect_ratio_grouping": False,
-        "num_workers": cfg.DATALOADER.NUM_WORKERS,
-        "seed": cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
     }
     if cfg.MODEL.META_ARCHITECTURE == "PatchClassifier":
         records = labelled_patches(cfg, load_patches(cfg.DATASETS.TRAIN))

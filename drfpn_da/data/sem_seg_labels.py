@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
+from ..config.combinations import configured_detector
 from .checked_mapper import Mapper
 
 logger = logging.getLogger(__name__)
-
-#: Meta-architectures that learn ``sem_seg``; others carry the labels along unread.
-_SEGMENTORS = ("SemanticSegmentor", "PanopticFPN", "DepthMixSegmentor")
 
 
 class LabelIdMapper:
@@ -81,12 +79,11 @@ class SkipUnlabelled:
 def check_label_ids(cfg: CfgNode, mapper: Mapper) -> Mapper:
     """Return a mapper that checks labels if the configured model is a segmentor.
 
-    What has no label at all is skipped, except for PanopticFPN, which has instances to learn from.
+    Other models carry labels along unread. What has no label at all is skipped, except for
+    PanopticFPN, which has instances to learn from.
     """
-    name = cfg.MODEL.META_ARCHITECTURE
-    if name == "AdaptiveModel":
-        name = cfg.MODEL.ADAPT.DETECTOR
-    if name not in _SEGMENTORS:
+    name = configured_detector(cfg)
+    if name not in ("SemanticSegmentor", "PanopticFPN"):
         return mapper
     head = cfg.MODEL.SEM_SEG_HEAD
     checked = LabelIdMapper(mapper, head.NUM_CLASSES, head.IGNORE_VALUE)

@@ -11,13 +11,12 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetCatalog, detection_utils
 from detectron2.data import transforms as T
-from detectron2.utils import comm
 from torch import Tensor
 from torchvision.transforms import v2
 
 from .checked_mapper import Mapper
 from .intrinsics import check_intrinsics, transform_intrinsics
-from .loader import build_train_loader
+from .loader import build_train_loader, loader_options
 from .recorded import record_transforms
 from .validate import check_registered
 
@@ -232,11 +231,5 @@ def get_sequence_dicts(names: str | Sequence[str]) -> list[dict[str, Any]]:
 
 def build_sequence_loader(cfg: CfgNode) -> Any:
     """Build the training loader of ``DATASETS.TRAIN`` for a model in :data:`SEQUENCE_MODELS`."""
-    return build_train_loader(
-        get_sequence_dicts(cfg.DATASETS.TRAIN),
-        mapper=SequenceMapper(cfg),
-        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
-        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
-        seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
-    )
+    records = get_sequence_dicts(cfg.DATASETS.TRAIN)
+    return build_train_loader(records, mapper=SequenceMapper(cfg), **loader_options(cfg))

@@ -14,11 +14,10 @@ from typing import Any
 import torch.utils.data as torchdata
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetCatalog, DatasetMapper
-from detectron2.utils import comm
 
 from .checked_mapper import Mapper, SkipUnreadable
 from .disparity import DISPARITY_FIELDS, DisparityMapper
-from .loader import TrainLoader, build_train_loader, check_batch_size
+from .loader import TrainLoader, build_train_loader, check_batch_size, loader_options
 from .seeding import Stream, derive_seed
 from .sequences import SEQUENCE_FIELDS, NeighbourMapper, keep_sequences
 from .target_mapper import TargetMapper, picture_only
@@ -106,15 +105,13 @@ def _target_from_config(cfg: CfgNode, mapper: Mapper | None = None) -> dict[str,
     if sequences and isinstance(dataset, list):
         dataset = keep_sequences(dataset, ", ".join(cfg.DATASETS.TARGET), "DATASETS.TARGET")
     return {
+        **loader_options(cfg),
         "dataset": dataset,
         "mapper": mapper,
         "keep": keep,
         "total_batch_size": cfg.SOLVER.TARGET_IMS_PER_BATCH or cfg.SOLVER.IMS_PER_BATCH,
         "views": build_views(cfg, cfg.INPUT.TARGET_VIEWS, "INPUT.TARGET_VIEWS"),
         "skip_unreadable": cfg.INPUT.SKIP_UNREADABLE_TARGET,
-        "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
-        "num_workers": cfg.DATALOADER.NUM_WORKERS,
-        "seed": cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
     }
 
 

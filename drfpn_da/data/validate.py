@@ -8,7 +8,7 @@ import logging
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..config.combinations import ADAPTIVE, configured_detector
+from ..config.combinations import ADAPTIVE, configured_detector, lookup
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def _check_classes(cfg: CfgNode, name: str, key: str, field: str, split: str) ->
                 f"{configured_detector(cfg)} needs for training; change DATASETS.{split}"
             )
         return
-    count = _lookup(cfg, key)
+    count = int(lookup(cfg, key))
     if count != len(names):
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         raise ValueError(
@@ -209,10 +209,3 @@ def _check_same_names(datasets: list[str], field: str) -> None:
                 f"{first[1][:8]} against {list(names)[:8]}; use sets with the same classes in the "
                 "same order"
             )
-
-
-def _lookup(cfg: CfgNode, key: str) -> int:
-    node = cfg
-    for part in key.split("."):
-        node = node[part]
-    return int(node)

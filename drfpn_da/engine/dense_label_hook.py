@@ -20,7 +20,7 @@ from ..modeling import AdaptiveModel
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
 from ..modeling.sem_seg_logits import semantic_logits
 from ..objectives import DensePseudoLabel
-from .second_opinion import unwrap
+from .step import unwrap
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from detectron2.evaluation import inference_context
 from torch import Tensor, nn
 
 from ..functional import masked_mean
-from ..modeling import AdaptiveModel, FeatureTaps
+from ..modeling import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
-from .second_opinion import unwrap
+from .step import detector_of
 
 
 def pool_features(
@@ -21,7 +21,7 @@ def pool_features(
     """Average features over the area of each picture, in evaluation mode; heads do not run.
 
     Args:
-        model: a detector or segmentor with a ``backbone``, or an :class:`AdaptiveModel` of one.
+        model: a detector or segmentor with a ``backbone``, or an ``AdaptiveModel`` of one.
         loader: batches of test inputs.
         names: features; see :class:`FeatureTaps`.
 
@@ -31,8 +31,7 @@ def pool_features(
     Raises:
         KeyError: no such feature; the message lists those that exist.
     """
-    plain = unwrap(model)
-    detector: Any = plain.detector if isinstance(plain, AdaptiveModel) else plain
+    detector: Any = detector_of(model)
     taps = FeatureTaps(detector)
     taps.require(names)
     pooled: dict[str, list[Tensor]] = {name: [] for name in names}

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from detectron2.evaluation import inference_context
 from torch import Tensor, nn
 
-from ..modeling import AdaptiveModel
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
-from .second_opinion import unwrap
+from .step import detector_of
 
 
 def pool_grid_features(
@@ -38,8 +37,7 @@ def pool_grid_features(
         KeyError: no such feature; the message lists outputs of the backbone and modules.
         ValueError: the module does not return one map.
     """
-    plain = unwrap(model)
-    network: Any = plain.detector if isinstance(plain, AdaptiveModel) else plain
+    network: Any = detector_of(model)
     module, key = _find(network, name)
     found: list[Any] = []
     handle = module.register_forward_hook(lambda _m, _i, output: found.append(output))

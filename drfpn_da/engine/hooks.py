@@ -22,10 +22,10 @@ from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 from PIL import Image
-from torch.nn.parallel import DistributedDataParallel
 
 from ..data.seeding import Stream, derive_seed, seed_everything
 from ..visualization import draw_predictions, read_rgb
+from .step import unwrap
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,8 @@ class RunningNormalizer(HookBase):
             detectors[name].loss_normalizer = state[name]
 
     def _detectors(self) -> dict[str, DenseDetector]:
-        model = self.trainer.model
-        plain = model.module if isinstance(model, DistributedDataParallel) else model
-        return {n: m for n, m in plain.named_modules() if isinstance(m, DenseDetector)}
+        modules = unwrap(self.trainer.model).named_modules()
+        return {name: m for name, m in modules if isinstance(m, DenseDetector)}
 
 
 class BestCheckpointer(hooks.BestCheckpointer):
@@ -152,9 +151,7 @@ class PredictionPictures(HookBase):
         loader = build_detection_test_loader(
             records[: self._cfg.TEST.VIS_IMAGES], mapper=DatasetMapper(self._cfg, False)
         )
-        model = self.trainer.model
-        if isinstance(model, DistributedDataParallel):
-            model = model.module
+        model = unwrap(self.trainer.model)
         folder = os.path.join(self._cfg.OUTPUT_DIR, group)
         os.makedirs(folder, exist_ok=True)
         with inference_context(model), torch.no_grad():

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.evaluation import inference_context
-from detectron2.modeling import build_model
 from detectron2.structures import BoxMode
 from torch import nn
 
-from ..checkpoint import SafeCheckpointer
+from ..checkpoint import load_model
 from ..data.pictures import build_picture_loader
 from ..labels import AnnotationIndex, RelabelStore
 from ..labels.audit import AuditThresholds, Suspect, audit_picture
@@ -48,8 +47,7 @@ def sweep_labels(
     cfg.freeze()
     results: list[Any] = [None] * len(records)
     for number, checkpoint in enumerate(weights):
-        model = build_model(cfg)
-        SafeCheckpointer(model).load(checkpoint)
+        model = load_model(cfg, checkpoint)
         places = range(number, len(records), len(weights))
         for place, found in zip(places, _predict(cfg, model, [records[p] for p in places])):
             results[place] = found

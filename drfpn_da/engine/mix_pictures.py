@@ -12,7 +12,7 @@ from torch import nn
 
 from ..visualization import save_picture
 from ..visualization.mixes import draw_mixes
-from .second_opinion import unwrap
+from .step import unwrap
 
 
 class MixPictures(HookBase):

@@ -13,7 +13,8 @@ from torch import nn
 from ..evaluation import is_label_free, needs_second_opinion, selection_mode
 from ..modeling import AdaptiveModel, SlidingWindow
 from .hooks import BestCheckpointer
-from .second_opinion import SecondOpinion, the_other, unwrap
+from .second_opinion import SecondOpinion, the_other
+from .step import unwrap
 
 
 def check_evaluation(cfg: CfgNode, model: nn.Module) -> None:

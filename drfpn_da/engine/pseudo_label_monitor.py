@@ -20,7 +20,7 @@ from ..evaluation import DenseLabelQualityEvaluator, PseudoLabelQualityEvaluator
 from ..modeling import AdaptiveModel
 from ..objectives import DensePseudoLabel, PseudoLabel
 from ..visualization import plot_reliability, save_picture
-from .second_opinion import unwrap
+from .step import unwrap
 
 logger = logging.getLogger(__name__)
 

@@ -29,6 +29,7 @@ from ..labels.policy import Streaks
 from ..modeling.roi_heads import CorrectsLabels, find_scn_heads
 from ..visualization.files import free_path
 from .relabel_votes import VoteRecorder, Windows
+from .step import detector_of, model_device
 
 logger = logging.getLogger(__name__)
 
@@ -261,7 +262,7 @@ class SCNRelabelHook(HookBase):
         """Give the model the corrected classes, or none if there is no correction."""
         corrected: Optional[torch.Tensor] = None
         if self.store.corrections():
-            device = next(self.trainer.model.parameters()).device
+            device = model_device(self.trainer.model)
             corrected = torch.from_numpy(self.store.labels(self._annotations)).to(device)
         self._heads.corrected_classes = corrected
 
@@ -274,8 +275,7 @@ def require_scn_heads(model: nn.Module) -> CorrectsLabels:
     """
     heads = find_scn_heads(model)
     if heads is None:
-        inner = getattr(model, "module", model)
-        kind = type(getattr(inner, "detector", inner)).__name__
+        kind = type(detector_of(model)).__name__
         raise ValueError(
             f"SCN needs ROI heads that weigh labels, which this {kind} does not have: it works "
             "with MODEL.META_ARCHITECTURE (or MODEL.ADAPT.DETECTOR) GeneralizedRCNN or PanopticFPN "

@@ -14,6 +14,7 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from ..config.combinations import lookup
 from ..config.unknown_keys import leaf_keys
 from ..data import validate_datasets
 
@@ -131,13 +132,7 @@ def config_differences(old: CfgNode, new: CfgNode) -> list[tuple[str, object, ob
 
 
 def _leaves(cfg: CfgNode) -> dict[str, object]:
-    leaves = {}
-    for key in leaf_keys(cfg):
-        value = cfg
-        for part in key.split("."):
-            value = value[part]
-        leaves[key] = value
-    return leaves
+    return {key: lookup(cfg, key) for key in leaf_keys(cfg)}
 
 
 def _keep(path: Path, label: str) -> Path:

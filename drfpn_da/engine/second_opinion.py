@@ -11,6 +11,7 @@ from torch import nn
 
 from ..evaluation import SECOND_OPINION
 from ..modeling import AdaptiveModel, SlidingWindow
+from .step import unwrap
 
 Batch = list[dict[str, Any]]
 KINDS = ("auto", "teacher", "flip", "none")
@@ -54,13 +55,6 @@ class SecondOpinion(nn.Module):
         for output, second in zip(outputs, self._second(inputs)):
             output[SECOND_OPINION] = second
         return list(outputs)
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model inside ``DistributedDataParallel`` and ``SlidingWindow``, or itself."""
-    while hasattr(model, "module"):
-        model = model.module  # type: ignore[assignment]
-    return model
 
 
 def the_other(model: nn.Module, key: str) -> tuple[str, Callable[[Batch], Batch]]:

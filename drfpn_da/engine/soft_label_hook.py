@@ -20,7 +20,7 @@ from ..functional import expected_calibration_error, stickiness
 from ..functional.class_prior import prior_regulariser
 from ..labels import SoftLabelStore
 from ..modeling import SoftLabelClassifier
-from .second_opinion import unwrap
+from .step import unwrap
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What ``DefaultTrainer`` builds for one device only: the parallel model and the step trainer."""
+"""The parallel model and what is inside of it, and the step trainer, also without a GPU."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from ..compat import supported_kwargs
+from ..modeling import AdaptiveModel
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,19 @@ def build_ddp_model(model: nn.Module, **kwargs: Any) -> nn.Module:
         )
     logger.info("Training on the CPU with %d %s processes", comm.get_world_size(), backend)
     return create_ddp_model(model, device_ids=None, **kwargs)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside ``DistributedDataParallel`` and ``SlidingWindow``, or itself."""
+    while hasattr(model, "module"):
+        model = model.module  # type: ignore[assignment]
+    return model
+
+
+def detector_of(model: nn.Module) -> nn.Module:
+    """Return the student's detector of an ``AdaptiveModel``, else the model; :func:`unwrap`-ed."""
+    plain = unwrap(model)
+    return plain.detector if isinstance(plain, AdaptiveModel) else plain
 
 
 def unoptimised_scripts() -> contextlib.AbstractContextManager:

@@ -67,12 +67,11 @@ class ClassificationEvaluator(DatasetEvaluator):
         Raises:
             ValueError: there was no picture.
         """
-        pairs = list(zip(self._scores, self._classes))
-        if self._distributed:
-            gathered = comm.gather(pairs)
-            if not comm.is_main_process():
-                return None
-            pairs = [pair for part in gathered for pair in part]
+        own = list(zip(self._scores, self._classes))
+        parts = comm.gather(own) if self._distributed else [own]
+        if not parts:
+            return None
+        pairs = [pair for part in parts for pair in part]
         if not pairs:
             raise ValueError(f"data set '{self._dataset_name}' has no picture to evaluate on")
         scores = torch.stack([scores for scores, _ in pairs])

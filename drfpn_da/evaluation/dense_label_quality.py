@@ -106,11 +106,9 @@ class DenseLabelQualityEvaluator(DatasetEvaluator):
             self._counts,
             self._errors,
         )
-        parts = [own]
-        if self._distributed:
-            parts = comm.gather(own)
-            if not comm.is_main_process():
-                return None
+        parts = comm.gather(own) if self._distributed else [own]
+        if not parts:
+            return None
         confidence, correct = (torch.cat([part[k] for part in parts]) for k in (0, 1))
         counts, errors = (torch.stack([part[k] for part in parts]).sum(dim=0) for k in (2, 3))
         if not len(confidence):

@@ -100,12 +100,10 @@ class DepthEvaluator(DatasetEvaluator):
         Raises:
             ValueError: no picture could be measured.
         """
-        rows = self._rows
-        if self._distributed:
-            gathered = comm.gather(rows)
-            if not comm.is_main_process():
-                return None
-            rows = [row for part in gathered for row in part]
+        parts = comm.gather(self._rows) if self._distributed else [self._rows]
+        if not parts:
+            return None
+        rows = [row for part in parts for row in part]
         if not rows:
             raise ValueError(f"data set '{self._dataset_name}' has no picture with a true depth")
         names = (*DEPTH_METRICS, "RankCorrelation")

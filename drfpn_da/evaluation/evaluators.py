@@ -53,7 +53,7 @@ def _coco(context: EvaluationContext, tasks: tuple[str, ...] | None) -> DatasetE
 @register_evaluator("lvis", predicts=("instances", "proposals"))
 def lvis(context: EvaluationContext) -> DatasetEvaluator:
     """LVIS average precision by the package lvis."""
-    _require("lvis", "lvis", context)
+    _require("lvis", context)
     return LVISEvaluator(
         context.dataset_name,
         tasks=context.tasks,
@@ -77,17 +77,13 @@ def voc_of_coco(context: EvaluationContext) -> DatasetEvaluator:
 @register_evaluator("cityscapes_instance", predicts="masks")
 def cityscapes_instance(context: EvaluationContext) -> DatasetEvaluator:
     """Instance average precision by the official Cityscapes scripts."""
-    install_cityscapes_bridge()
-    _require("cityscapesscripts", "cityscapesscripts", context)
-    return CityscapesInstanceEvaluator(context.dataset_name)
+    return _cityscapes(CityscapesInstanceEvaluator, context)
 
 
 @register_evaluator("cityscapes_sem_seg", predicts="sem_seg")
 def cityscapes_sem_seg(context: EvaluationContext) -> DatasetEvaluator:
     """Class and category IoU by the official Cityscapes scripts."""
-    install_cityscapes_bridge()
-    _require("cityscapesscripts", "cityscapesscripts", context)
-    return CityscapesSemSegEvaluator(context.dataset_name)
+    return _cityscapes(CityscapesSemSegEvaluator, context)
 
 
 @register_evaluator("sem_seg", "coco_panoptic_seg", predicts="sem_seg")
@@ -122,8 +118,14 @@ def label_free(context: EvaluationContext) -> DatasetEvaluator:
     )
 
 
-def _require(module: str, package: str, context: EvaluationContext) -> None:
-    if importlib.util.find_spec(module) is None:
+def _cityscapes(kind: type[DatasetEvaluator], context: EvaluationContext) -> DatasetEvaluator:
+    install_cityscapes_bridge()
+    _require("cityscapesscripts", context)
+    return kind(context.dataset_name)
+
+
+def _require(package: str, context: EvaluationContext) -> None:
+    if importlib.util.find_spec(package) is None:
         raise ImportError(
             f"Evaluating dataset '{context.dataset_name}' needs the package '{package}': "
             f"pip install {package}"

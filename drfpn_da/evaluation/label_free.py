@@ -77,15 +77,12 @@ class LabelFreeEvaluator(DatasetEvaluator):
 
     def evaluate(self) -> OrderedDict | None:
         """Return ``{"label_free": {score: value}}`` on the main process, None elsewhere."""
-        sums = self._sums
-        if self._distributed:
-            comm.synchronize()
-            parts = comm.gather(sums, dst=0)
-            if not comm.is_main_process():
-                return None
-            sums = Counter()
-            for part in parts:
-                sums.update(part)
+        parts = comm.gather(self._sums) if self._distributed else [self._sums]
+        if not parts:
+            return None
+        sums: Counter[str] = Counter()
+        for part in parts:
+            sums.update(part)
         scores: dict[str, float] = {}
         if "pictures" in sums:
             scores.update(instance_scores(sums, self._class_names("thing_classes", "class", sums)))

@@ -61,16 +61,14 @@ class PanopticQualityEvaluator(DatasetEvaluator):
 
     def evaluate(self) -> OrderedDict | None:
         """Return ``{"panoptic_seg": {metric: percent}}`` on the main process, None elsewhere."""
-        if self._distributed:
-            comm.synchronize()
-            parts = comm.gather(self._counts, dst=0)
-            if not comm.is_main_process():
-                return None
-            self._counts = PanopticCounts()
-            for part in parts:
-                self._counts.add(part)
+        parts = comm.gather(self._counts) if self._distributed else [self._counts]
+        if not parts:
+            return None
+        counts = PanopticCounts()
+        for part in parts:
+            counts.add(part)
         groups = {
-            name: self._counts.summary(things)
+            name: counts.summary(things)
             for name, things in (("", None), ("_th", True), ("_st", False))
         }
         rows = [

@@ -75,31 +75,17 @@ def _panoptic_fpn(cfg: CfgNode) -> frozenset[str]:
     return _rcnn(cfg) | {"sem_seg", "panoptic"}
 
 
-@register_predicted_kinds("RetinaNet", "FCOS")
-def _dense(cfg: CfgNode) -> frozenset[str]:
-    return frozenset({"instances"})
-
-
-@register_predicted_kinds("ProposalNetwork")
-def _proposals(cfg: CfgNode) -> frozenset[str]:
-    return frozenset({"proposals"})
-
-
-@register_predicted_kinds("SelfSupervisedDepth", "DepthStudent")
-def _depth(cfg: CfgNode) -> frozenset[str]:
-    return frozenset({"depth"})
-
-
-@register_predicted_kinds("PatchClassifier")
-def _classes(cfg: CfgNode) -> frozenset[str]:
-    return frozenset({"classes"})
-
-
-@register_predicted_kinds("SemanticSegmentor", "DepthMixSegmentor")
-def _sem_seg(cfg: CfgNode) -> frozenset[str]:
-    return frozenset({"sem_seg"})
-
-
 @register_predicted_kinds("AdaptiveModel")
 def _adapted(cfg: CfgNode) -> frozenset[str] | None:
     return _kinds_of(cfg.MODEL.ADAPT.DETECTOR, cfg)
+
+
+def _always(kind: str) -> KindsFunction:
+    return lambda cfg: frozenset({kind})
+
+
+register_predicted_kinds("RetinaNet", "FCOS")(_always("instances"))
+register_predicted_kinds("ProposalNetwork")(_always("proposals"))
+register_predicted_kinds("SelfSupervisedDepth", "DepthStudent")(_always("depth"))
+register_predicted_kinds("PatchClassifier")(_always("classes"))
+register_predicted_kinds("SemanticSegmentor", "DepthMixSegmentor")(_always("sem_seg"))

@@ -17,7 +17,7 @@ from detectron2.structures import Boxes, BoxMode, Instances, pairwise_ioa, pairw
 from detectron2.utils import comm
 from torch import Tensor
 
-from ..functional import label_quality as calibration
+from ..functional.label_quality import expected_calibration_error, reliability_bins
 
 
 def match_to_truth(found: Instances, truth: Instances, iou: float = 0.5) -> Tensor:
@@ -48,10 +48,8 @@ def match_to_truth(found: Instances, truth: Instances, iou: float = 0.5) -> Tens
     return right
 
 
-def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 10) -> float:
-    """Return the calibration error of detections; see the function of the same name.
-
-    That is :func:`drfpn_da.functional.expected_calibration_error`, which this checks values for.
+def detection_calibration_error(scores: Tensor, right: Tensor, bins: int = 10) -> float:
+    """Check scores for :func:`drfpn_da.functional.expected_calibration_error` and return it.
 
     Args:
         scores: (R,), in [0, 1].
@@ -68,7 +66,7 @@ def expected_calibration_error(scores: Tensor, right: Tensor, bins: int = 10) ->
         return float("nan")
     if scores.min() < 0 or scores.max() > 1:
         raise ValueError(f"scores lie in [{scores.min():g}, {scores.max():g}], not in [0, 1]")
-    return float(calibration.expected_calibration_error(scores.float(), right, bins))
+    return float(expected_calibration_error(scores.float(), right, bins))
 
 
 def class_divergence(true: Tensor, pseudo: Tensor) -> float:
@@ -211,11 +209,10 @@ class PseudoLabelQualityEvaluator(DatasetEvaluator):
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Return ``{"pseudo_label": {metric: value}}`` on the main process, None on others."""
-        parts = [(self._detections, self._true, self._pictures, self._errors)]
-        if self._distributed:
-            parts = comm.gather(parts[0])
-            if not comm.is_main_process():
-                return None
+        own = (self._detections, self._true, self._pictures, self._errors)
+        parts = comm.gather(own) if self._distributed else [own]
+        if not parts:
+            return None
         found = list(itertools.chain.from_iterable(part[0] for part in parts))
         true = torch.stack([part[1] for part in parts]).sum(dim=0)
         pictures = sum(part[2] for part in parts)
@@ -225,12 +222,12 @@ class PseudoLabelQualityEvaluator(DatasetEvaluator):
         above = table[sure.bool()]
         pseudo = torch.bincount(above[:, 1].long(), minlength=len(self._names)).float()
         hits = torch.zeros(len(self._names)).index_add_(0, above[:, 1].long(), above[:, 2])
-        self.reliability = calibration.reliability_bins(scores, right.bool(), 10)
+        self.reliability = reliability_bins(scores, right.bool(), 10)
         result = {
             "precision": _percent(hits.sum(), pseudo.sum()),
             "recall": _percent(hits.sum(), true.sum()),
             "stickiness": _percent(errors[1], errors[0]),
-            "calibration_error": 100 * expected_calibration_error(scores, right.bool()),
+            "calibration_error": 100 * detection_calibration_error(scores, right.bool()),
             "class_divergence": class_divergence(true, pseudo),
             "boxes_per_picture": float(pseudo.sum()) / max(pictures, 1),
         }

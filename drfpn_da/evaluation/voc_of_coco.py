@@ -10,7 +10,8 @@ from pathlib import Path
 
 from detectron2.data import MetadataCatalog
 
-from ..data.datasets.paths import build_once, cache_root, fingerprint
+from ..data.datasets.paths import build_once, fingerprint
+from ..files import cache_root
 from .pascal_voc import PascalVOCEvaluator
 
 _SPLIT = "all"

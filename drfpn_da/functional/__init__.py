@@ -50,7 +50,6 @@ from .monodepth import (
 from .pooling import adaptive_average_matrix, pool_adaptive_average
 from .projection import (
     back_project,
-    depth_to_disparity,
     disparity_to_depth,
     pose_matrix,
     project,
@@ -129,7 +128,6 @@ __all__ = [
     "photometric_error",
     "ssim_distance",
     "back_project",
-    "depth_to_disparity",
     "disparity_to_depth",
     "pose_matrix",
     "project",

@@ -27,12 +27,6 @@ def disparity_to_depth(
     return 1 / (far + (near - far) * disparity)
 
 
-def depth_to_disparity(depth: Tensor, min_depth: float = 0.1, max_depth: float = 100.0) -> Tensor:
-    """Invert :func:`disparity_to_depth`."""
-    far, near = 1 / max_depth, 1 / min_depth
-    return (1 / depth - far) / (near - far)
-
-
 def pose_matrix(axis_angle: Tensor, translation: Tensor, invert: bool = False) -> Tensor:
     """Build rigid transforms from rotation vectors (Rodrigues) and translations.
 

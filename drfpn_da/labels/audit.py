@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
+import torch
+from torchvision.ops import box_iou
 
 from .annotations import AnnotationId
 
@@ -139,13 +141,9 @@ def audit_picture(
 
 
 def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the (N, M) overlaps of (N, 4) and (M, 4) boxes as x0, y0, x1, y1."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(b[:, 2:] - b[:, :2]).prod(axis=1) for b in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - inter
-    return np.where(union > 0, inter / np.where(union > 0, union, 1), 0.0)
+    """Return the (N, M) overlaps of (N, 4) and (M, 4) boxes as x0, y0, x1, y1; 0 of empty ones."""
+    overlap = box_iou(*(torch.as_tensor(boxes, dtype=torch.float64) for boxes in (first, second)))
+    return overlap.nan_to_num(0.0).numpy()
 
 
 def xywh(box: np.ndarray) -> tuple[float, ...]:

@@ -15,9 +15,7 @@ from .annotations import AnnotationId, DatasetIdentity
 
 FORMAT = "drfpn_da relabels"
 VERSION = 1
-#: "proposed": would be changed (dry run); "applied": changed by training; "undone": set back;
-#: "accepted", "rejected": settled by a person.
-STATUSES = ("proposed", "applied", "undone", "accepted", "rejected")
+#: Statuses settled by a person.
 REVIEWED = ("accepted", "rejected")
 Key = tuple[str, AnnotationId]
 
@@ -26,9 +24,10 @@ Key = tuple[str, AnnotationId]
 class Entry:
     """One step in the life of an annotation's class.
 
-    ``box`` is x, y, width, height in pixels of the picture. ``p_old`` and ``p_new`` are mean
-    probabilities, ``alpha`` mean importance, of ``count`` votes, a share ``agree`` of them for
-    ``new``; -1 where nobody voted.
+    ``status`` is "proposed": would be changed (dry run); "applied": changed by training; "undone":
+    set back; or one of :data:`REVIEWED`. ``box`` is x, y, width, height in pixels of the picture.
+    ``p_old`` and ``p_new`` are mean probabilities, ``alpha`` mean importance, of ``count`` votes, a
+    share ``agree`` of them for ``new``; -1 where nobody voted.
     """
 
     round: int

@@ -23,8 +23,6 @@ from ..functional import LazyDistances, farthest_points
 
 logger = logging.getLogger(__name__)
 
-#: Sizes after each cycle in the paper, for Cityscapes; CamVid stops at 100.
-PUBLISHED_CYCLES = (25, 50, 100, 200, 372, 744)
 #: Weight of the uncertainty in the paper, absolute: for distances of about 128.
 PUBLISHED_WEIGHT = 1000.0
 

@@ -121,10 +121,7 @@ class LocalDiscriminator(DomainDiscriminator):
         if self.input_relu:
             x = F.relu(x)
         for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2)):
-            x = conv(x)
-            if norm is not None:
-                x = _checked_norm(norm, x, mask, "MODEL.STRONG_WEAK.LOCAL.NORM")
-            x = F.relu(x)
+            x = F.relu(_checked_norm(norm, conv(x), mask, "MODEL.STRONG_WEAK.LOCAL.NORM"))
         return x, mask
 
     def forward(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
@@ -210,9 +207,7 @@ class GlobalDiscriminator(DomainDiscriminator):
             (self.conv3, self.bn3),
         ):
             x, mask = conv(blank(x, mask)), halve_mask(mask)
-            if norm is not None:
-                x = _checked_norm(norm, x, mask, "MODEL.STRONG_WEAK.GLOBAL.NORM")
-            x = F.relu(x)
+            x = F.relu(_checked_norm(norm, x, mask, "MODEL.STRONG_WEAK.GLOBAL.NORM"))
             if self.training and self.dropout > 0:
                 x = dropout(x, self.dropout, self.generator)
         return x, mask
@@ -239,8 +234,10 @@ def _widths(part: str, channels: Sequence[int], count: int) -> list[int]:
     return list(channels)
 
 
-def _checked_norm(norm: nn.Module, x: Tensor, mask: Optional[Tensor], key: str) -> Tensor:
-    """Apply a norm; say what to do where it would see a single value."""
+def _checked_norm(norm: Optional[nn.Module], x: Tensor, mask: Optional[Tensor], key: str) -> Tensor:
+    """Apply a norm, if any; say what to do where it would see a single value."""
+    if norm is None:
+        return x
     if isinstance(norm, nn.GroupNorm):
         if x.shape[1] // norm.num_groups * x.shape[2] * x.shape[3] == 1:
             raise ValueError(

@@ -9,11 +9,32 @@ from typing import Any, Callable, Optional
 import torch
 from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..functional import valid_cells
 
 # Side of the blank picture that finds out what a module gives.
 _PROBE_SIZE = 128
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
+    """Inside the block the model is in evaluation mode; then each module is as it was.
+
+    Args:
+        model: any.
+        batch_statistics: leave batch norms as they are.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    if batch_statistics:
+        for module, mode in modes.items():
+            module.training = mode and isinstance(module, _BatchNorm)
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 class Recording(dict[str, Tensor]):
@@ -220,15 +241,10 @@ class FeatureTaps:
         size = -(-_PROBE_SIZE // divisor) * divisor
         parameter = next(self._backbone.parameters())
         channels = getattr(self._detector, "pixel_mean", torch.zeros(3)).numel()
-        modes = {module: module.training for module in self._backbone.modules()}
-        self._backbone.eval()
         try:
-            with torch.enable_grad():
+            with evaluating(self._backbone), torch.enable_grad():
                 self._backbone(parameter.new_zeros(1, channels, size, size))
         except (NotImplementedError, RuntimeError):
             # For example a GPU-only layer while the model is still on the CPU.
             return None
-        finally:
-            for module, training in modes.items():
-                module.training = training
         return size

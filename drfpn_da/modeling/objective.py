@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -19,6 +19,15 @@ Losses that train beside a detector's own, subclasses of :class:`Objective`.
 
 Called with the config and the :class:`FeatureTaps` of the detector, for shapes of features.
 """
+
+
+#: Fields of a target picture that go with what is made of it; nothing that could be a label.
+KEPT = ("file_name", "image_id", "height", "width", "domain")
+
+
+def replaced(sample: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    """Return a target picture's dict with nothing but the fields of ``KEPT`` and those given."""
+    return {**{key: sample[key] for key in KEPT if key in sample}, **fields}
 
 
 @dataclass
@@ -113,6 +122,9 @@ class Objective(nn.Module):
         ``DistributedDataParallel`` then needs no search for unused parameters.
         """
         trained = [p for p in self.parameters() if p.requires_grad]
-        if not trained:
-            return {}
-        return {"loss_idle": torch.stack([(p * 0.0).sum() for p in trained]).sum()}
+        return {"loss_idle": zero_of(trained)} if trained else {}
+
+
+def zero_of(parameters: Iterable[Tensor]) -> Tensor:
+    """Return a zero in which every parameter takes part."""
+    return torch.stack([(p * 0.0).sum() for p in parameters]).sum()

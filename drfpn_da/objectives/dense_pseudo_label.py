@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, cast
@@ -19,11 +18,11 @@ from ..functional.replay import VIEW_TO_PICTURE, replay_map
 from ..labels import DenseLabelStore
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
-from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
+from ..modeling.meta_arch.soft_label_classifier import draw_mixup
+from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, replaced
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
-from .pseudo_checks import KEPT, check_dense_values, check_share, views_of
-from .pseudo_regularisers import common_arguments, ramped_weight, regularisers
-from .pseudo_statistics import PseudoLabelStatistics
+from .pseudo_checks import views_of
+from .self_training import SelfTraining
 
 
 @dataclass
@@ -44,7 +43,7 @@ class DenseLabels:
 
 
 @OBJECTIVE_REGISTRY.register()
-class DensePseudoLabel(Objective):
+class DensePseudoLabel(SelfTraining):
     """Losses of a segmentor's strong view against what the teacher sees in the weak one.
 
     The method of arXiv 1908.02983 for pixels: soft labels, mixup of pictures and labels, and two
@@ -58,21 +57,12 @@ class DensePseudoLabel(Objective):
     ``threshold_lowest``, ``weight``, ``prior_divergence``.
 
     Args:
-        weight: of all losses.
-        start_iter: before it, no labels and no target pass.
-        ramp_iters: iterations of the linear rise of the weight, from 0.
-        soft: learn class probabilities; else the most probable class.
+        soft: see :class:`SelfTraining`.
         threshold: least probability of the most probable class.
-        adaptive_floor: lowest threshold of classes; None: one threshold for all.
-        adaptive_momentum: of the mean scores behind the thresholds.
         mixup_alpha: lambda follows Beta(alpha, alpha), one for each batch; 0: no mixup.
-        prior_weight: of R_A.
-        frequencies: prior class frequencies; empty: of the labelled pixels.
-        prior_momentum: of the mean prediction.
-        entropy_weight: of R_H.
-        min_labelled_share: of the pictures of a process, in [0, 1).
         regularise_only: label nothing.
         stored: labels come from :attr:`store`, which a ``DenseLabelHook`` fills.
+        shared: see :class:`SelfTraining`.
 
     Attributes:
         store: labels of whole pictures, with ``stored``.
@@ -87,57 +77,45 @@ class DensePseudoLabel(Objective):
     def __init__(
         self,
         *,
-        weight: float = 1.0,
-        start_iter: int = 0,
-        ramp_iters: int = 0,
         soft: bool = True,
         threshold: float = 0.0,
-        adaptive_floor: Optional[float] = None,
-        adaptive_momentum: float = 0.99,
         mixup_alpha: float = 0.0,
-        prior_weight: float = 0.0,
-        frequencies: Sequence[float] = (),
-        prior_momentum: float = 0.9,
-        entropy_weight: float = 0.0,
-        min_labelled_share: float = 0.0,
         regularise_only: bool = False,
         stored: bool = False,
+        **shared: Any,
     ) -> None:
-        super().__init__()
-        check_dense_values(
-            {
-                "WEIGHT": weight,
-                "RAMP_ITERS": ramp_iters,
-                "THRESHOLD": threshold,
-                "ADAPTIVE.FLOOR": threshold if adaptive_floor is None else adaptive_floor,
-                "ADAPTIVE.MOMENTUM": adaptive_momentum,
-                "MIXUP_ALPHA": mixup_alpha,
-                "PRIOR.WEIGHT": prior_weight,
-                "PRIOR.MOMENTUM": prior_momentum,
-                "ENTROPY_WEIGHT": entropy_weight,
-                "MIN_LABELLED_SHARE": min_labelled_share,
-                "REGULARISE_ONLY": regularise_only,
-                "STORE.ENABLED": stored,
-            }
-        )
-        self.weight, self.start_iter, self.ramp_iters = weight, start_iter, ramp_iters
-        self.soft, self.mixup_alpha = soft, mixup_alpha
-        self.prior_weight, self.entropy_weight = prior_weight, entropy_weight
-        self.min_labelled_share = min_labelled_share
+        super().__init__(soft=soft, threshold=threshold, **shared)
+        if not 0 <= mixup_alpha < float("inf"):
+            raise ValueError(f"MODEL.PSEUDO_LABEL.MIXUP_ALPHA is {mixup_alpha}; write 0 or more")
+        if regularise_only:
+            self._refuse_labels(mixup_alpha, stored)
+        self.mixup_alpha = mixup_alpha
         self.labels_target, self.stored = not regularise_only, stored
         self.needs_teacher = self.labels_target and not stored
         self.store: Optional[DenseLabelStore] = None
-        self._statistics_arguments = {
-            "threshold": threshold,
-            "floor": adaptive_floor,
-            "confidence_momentum": adaptive_momentum,
-            "frequencies": frequencies,
-            "prediction_momentum": prior_momentum,
-        }
         self._ignore = 255
         self._logits: Optional[Tensor] = None
         #: The labels of the last step.
         self.last: Optional[DenseLabels] = None
+
+    def _refuse_labels(self, mixup_alpha: float, stored: bool) -> None:
+        """Refuse what does not go with ``regularise_only``."""
+        key = "MODEL.PSEUDO_LABEL"
+        if not (self.prior_weight or self.entropy_weight):
+            raise ValueError(
+                f"{key}.REGULARISE_ONLY is True, but PRIOR.WEIGHT and ENTROPY_WEIGHT are 0: there "
+                "would be nothing to learn; set one of them"
+            )
+        if mixup_alpha:
+            raise ValueError(
+                f"{key}.MIXUP_ALPHA is {mixup_alpha}, but with REGULARISE_ONLY the pictures are "
+                "another objective's; write MIXUP_ALPHA 0"
+            )
+        if stored:
+            raise ValueError(
+                f"{key}.STORE.ENABLED is True, but with REGULARISE_ONLY the labels are another "
+                "objective's; write STORE.ENABLED False"
+            )
 
     @classmethod
     def from_config(cls, cfg: CfgNode, features: FeatureTaps) -> dict[str, Any]:
@@ -153,7 +131,7 @@ class DensePseudoLabel(Objective):
                 "DensePseudoLabel labels pixels; write none"
             )
         return {
-            **common_arguments(cfg),
+            **cls.shared_arguments(cfg),
             "mixup_alpha": node.MIXUP_ALPHA,
             "regularise_only": node.REGULARISE_ONLY,
             "stored": node.STORE.ENABLED,
@@ -170,10 +148,9 @@ class DensePseudoLabel(Objective):
         check_segmentor(detector, "the objective DensePseudoLabel")
         head: Any = detector.sem_seg_head
         self._ignore = int(head.ignore_value)
-        self.statistics = PseudoLabelStatistics(
-            _count_classes(head),
-            **self._statistics_arguments,  # type: ignore[arg-type]
-        )
+        # A semantic head's last layer has a map for each class.
+        last = [m for m in head.modules() if isinstance(m, nn.Conv2d)][-1]
+        self.start_statistics(last.out_channels)
 
         def note_logits(module: nn.Module, inputs: Any, output: Any) -> None:
             # None where the head returns losses, as for the labelled pictures.
@@ -188,8 +165,7 @@ class DensePseudoLabel(Objective):
             ValueError: pictures without two views, too few labelled pictures in the batch, or a
                 single picture to mix.
         """
-        assert step.source is not None
-        check_share(len(step.source.inputs), len(step.target_inputs), self.min_labelled_share)
+        self.check_batch(step)
         if not self.labels_target:
             return None
         labeller = step.teacher.detector if step.teacher else step.detector
@@ -198,7 +174,7 @@ class DensePseudoLabel(Objective):
         )
         sizes = picture_sizes(step.target_inputs)
         return [
-            {**{key: x[key] for key in KEPT if key in x}, "image": picture[:, :h, :w]}
+            replaced(x, image=picture[:, :h, :w])
             for x, picture, (h, w) in zip(step.target_inputs, self.last.pictures, sizes)
         ]
 
@@ -234,18 +210,8 @@ class DensePseudoLabel(Objective):
         height, width = inside.shape[-2:]
         if self.prior_weight or self.entropy_weight:
             rows = logits[..., :height, :width].permute(0, 2, 3, 1)[inside]
-            losses.update(
-                regularisers(
-                    rows,
-                    self.statistics,
-                    prior_weight=self.prior_weight,
-                    entropy_weight=self.entropy_weight,
-                    name=self.name,
-                )
-            )
-        weight = ramped_weight(self.weight, step.iteration, self.start_iter, self.ramp_iters)
-        get_event_storage().put_scalar(f"{self.name}/weight", weight, smoothing_hint=False)
-        return {key: weight * loss for key, loss in losses.items()}
+            losses.update(self.regularisers(rows))
+        return self.weighted(losses, step.iteration)
 
     @torch.no_grad()
     def label(
@@ -310,9 +276,8 @@ class DensePseudoLabel(Objective):
                 "picture: set SOLVER.TARGET_IMS_PER_BATCH (or SOLVER.IMS_PER_BATCH) to at least 2 "
                 "for each process, or MIXUP_ALPHA 0"
             )
-        partner = torch.randperm(count, generator=generator).to(labels.inside.device)
-        draw = random.Random(generator.initial_seed())  # torch's Beta takes no generator
-        own = draw.betavariate(self.mixup_alpha, self.mixup_alpha)
+        partner, own = draw_mixup(count, self.mixup_alpha, generator)
+        partner = partner.to(labels.inside.device)
         both = labels.inside[partner]
         share = torch.where(both, own, 1.0).to(labels.target.dtype)[:, None]
         return DenseLabels(
@@ -321,9 +286,3 @@ class DensePseudoLabel(Objective):
             weights=labels.weights * torch.where(both, labels.weights[partner], 1.0),
             inside=labels.inside,
         )
-
-
-def _count_classes(head: nn.Module) -> int:
-    """Return the number of classes of a semantic head, that of its last layer's maps."""
-    last = [m for m in head.modules() if isinstance(m, nn.Conv2d)][-1]
-    return int(last.out_channels)

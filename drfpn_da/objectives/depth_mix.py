@@ -28,7 +28,7 @@ from ..functional.generators import step_generator
 from ..layers.photometric import PhotometricAugmentation
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
-from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
+from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective, replaced
 from ..modeling.own_disparity import check_own_disparity, target_disparities, with_disparity
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
 
@@ -37,8 +37,6 @@ MASKS = ("depth", "class", "cut", "none")
 COMPARE = ("normalized_disparity", "disparity")
 TARGETS = ("hard", "soft")
 DENOMINATORS = ("all", "weighted")
-# Fields of a target picture that its mix keeps; nothing that could be a label.
-_KEPT = ("file_name", "image_id", "height", "width", "domain")
 
 
 @dataclass
@@ -253,10 +251,7 @@ class DepthMix(Objective):
         own = [image[:, :h, :w] for image, (h, w) in zip(mixed, sizes)]
         strong = self.augmentation(own, generator) if self.augmentation else own
         return Mix(
-            inputs=[
-                {**{key: x[key] for key in _KEPT if key in x}, "image": image}
-                for x, image in zip(inputs, strong)
-            ],
+            inputs=[replaced(x, image=image) for x, image in zip(inputs, strong)],
             pictures=pictures,
             mixed=mixed,
             masks=masks,

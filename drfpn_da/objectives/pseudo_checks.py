@@ -8,16 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 _KEY = "MODEL.PSEUDO_LABEL"
-_CHOICES = ("none", "all", "reliable")
 #: Shares that may be 1, and shares that may not.
 _CLOSED = ("THRESHOLD", "ADAPTIVE.FLOOR")
 _OPEN = ("ADAPTIVE.MOMENTUM", "PRIOR.MOMENTUM", "MIN_LABELLED_SHARE")
-#: Fields of a target picture that go with its strong view; nothing that could be a label.
-KEPT = ("file_name", "image_id", "height", "width", "domain")
 
 
-def check_values(values: Mapping[str, Any]) -> None:
-    """Refuse values of ``PseudoLabel`` out of range.
+def check_common(values: Mapping[str, Any]) -> None:
+    """Refuse shares, thresholds and weights out of range.
 
     Args:
         values: of the keys below ``MODEL.PSEUDO_LABEL``.
@@ -25,40 +22,6 @@ def check_values(values: Mapping[str, Any]) -> None:
     Raises:
         ValueError: names the key and what it may be.
     """
-    check_common(values)
-    if values["BOX_REGRESSION"] not in _CHOICES:
-        raise ValueError(
-            f"{_KEY}.BOX_REGRESSION is '{values['BOX_REGRESSION']}'; write one of {list(_CHOICES)}"
-        )
-    if values["JITTER.COUNT"] < 2:
-        raise ValueError(f"{_KEY}.JITTER.COUNT is {values['JITTER.COUNT']}; write at least 2")
-
-
-def check_dense_values(values: Mapping[str, Any]) -> None:
-    """Refuse values of ``DensePseudoLabel`` out of range; as :func:`check_values`."""
-    check_common(values)
-    if not 0 <= values["MIXUP_ALPHA"] < float("inf"):
-        raise ValueError(f"{_KEY}.MIXUP_ALPHA is {values['MIXUP_ALPHA']}; write 0 or more")
-    if values["REGULARISE_ONLY"]:
-        if not (values["PRIOR.WEIGHT"] or values["ENTROPY_WEIGHT"]):
-            raise ValueError(
-                f"{_KEY}.REGULARISE_ONLY is True, but PRIOR.WEIGHT and ENTROPY_WEIGHT are 0: there "
-                "would be nothing to learn; set one of them"
-            )
-        if values["MIXUP_ALPHA"]:
-            raise ValueError(
-                f"{_KEY}.MIXUP_ALPHA is {values['MIXUP_ALPHA']}, but with REGULARISE_ONLY the "
-                "pictures are another objective's; write MIXUP_ALPHA 0"
-            )
-        if values["STORE.ENABLED"]:
-            raise ValueError(
-                f"{_KEY}.STORE.ENABLED is True, but with REGULARISE_ONLY the labels are another "
-                "objective's; write STORE.ENABLED False"
-            )
-
-
-def check_common(values: Mapping[str, Any]) -> None:
-    """Refuse shares, thresholds and weights out of range; see :func:`check_values`."""
     for key in (*_CLOSED, *_OPEN):
         value = values[key]
         if not (0 <= value < 1 or (value == 1 and key in _CLOSED)):

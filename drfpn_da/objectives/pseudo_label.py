@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from ..functional.generators import step_generator
 from ..functional.pseudo_boxes import soft_cross_entropy
 from ..modeling.feature_taps import FeatureTaps
-from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
-from .pseudo_checks import KEPT, check_detector, check_share, check_values, views_of
-from .pseudo_regularisers import common_arguments, ramped_weight, regularisers
+from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, replaced
+from .pseudo_checks import check_detector, views_of
 from .pseudo_roi import RoiRecord, Stage, TeacherPass, install_recorder, match
-from .pseudo_statistics import PseudoLabelStatistics
+from .self_training import SelfTraining
 
+_BOX_REGRESSION = ("none", "all", "reliable")
 _LOCALISATION = ("box_reg", "_loc", "_ctr")
 
 
 @OBJECTIVE_REGISTRY.register()
-class PseudoLabel(Objective):
+class PseudoLabel(SelfTraining):
     """Losses of the student's strong view against what the mean teacher sees in the weak one.
 
     Detections above a threshold become labels (Unbiased Teacher, arXiv 2102.09480). On R-CNN
@@ -40,22 +40,11 @@ class PseudoLabel(Objective):
     ``share_reliable`` and ``prior_divergence``.
 
     Args:
-        weight: of all losses.
-        start_iter: before it, no labels and no target pass.
-        ramp_iters: iterations of the linear rise of the weight, from 0.
-        threshold: see :class:`PseudoLabelStatistics`.
-        adaptive_floor: lowest threshold of classes; None: one threshold for all.
-        adaptive_momentum: of the mean scores behind the thresholds.
         box_regression: "none", "all" or "reliable".
         jitter_count: for "reliable": copies of each box, at least 2.
         jitter_scale: by how much their sides move, relative to the box.
         max_spread: largest spread of the answers, relative to the box.
-        soft: soft labels for the ROI heads.
-        prior_weight: of R_A.
-        frequencies: prior class frequencies; empty: of the source labels.
-        prior_momentum: of the mean prediction.
-        entropy_weight: of R_H.
-        min_labelled_share: of the pictures of a process, in [0, 1).
+        shared: see :class:`SelfTraining`; ``soft`` labels are for the ROI heads.
 
     Raises:
         ValueError: a value out of range; a detector for which a choice is not possible.
@@ -63,58 +52,27 @@ class PseudoLabel(Objective):
 
     name = "pseudo_label"
     needs_teacher = True
-    labels_target = True
 
     @configurable
     def __init__(
         self,
         *,
-        weight: float = 1.0,
-        start_iter: int = 0,
-        ramp_iters: int = 0,
-        threshold: float = 0.8,
-        adaptive_floor: Optional[float] = None,
-        adaptive_momentum: float = 0.99,
         box_regression: str = "none",
         jitter_count: int = 10,
         jitter_scale: float = 0.06,
         max_spread: float = 0.02,
-        soft: bool = False,
-        prior_weight: float = 0.0,
-        frequencies: Sequence[float] = (),
-        prior_momentum: float = 0.9,
-        entropy_weight: float = 0.0,
-        min_labelled_share: float = 0.0,
+        **shared: Any,
     ) -> None:
-        super().__init__()
-        check_values(
-            {
-                "WEIGHT": weight,
-                "RAMP_ITERS": ramp_iters,
-                "THRESHOLD": threshold,
-                "ADAPTIVE.FLOOR": threshold if adaptive_floor is None else adaptive_floor,
-                "ADAPTIVE.MOMENTUM": adaptive_momentum,
-                "BOX_REGRESSION": box_regression,
-                "JITTER.COUNT": jitter_count,
-                "PRIOR.WEIGHT": prior_weight,
-                "PRIOR.MOMENTUM": prior_momentum,
-                "ENTROPY_WEIGHT": entropy_weight,
-                "MIN_LABELLED_SHARE": min_labelled_share,
-            }
-        )
-        self.weight, self.start_iter, self.ramp_iters = weight, start_iter, ramp_iters
-        self.box_regression, self.soft = box_regression, soft
+        super().__init__(**shared)
+        if box_regression not in _BOX_REGRESSION:
+            raise ValueError(
+                f"MODEL.PSEUDO_LABEL.BOX_REGRESSION is '{box_regression}'; write one of "
+                f"{list(_BOX_REGRESSION)}"
+            )
+        if jitter_count < 2:
+            raise ValueError(f"MODEL.PSEUDO_LABEL.JITTER.COUNT is {jitter_count}; write at least 2")
+        self.box_regression, self.max_spread = box_regression, max_spread
         self.jitter_count, self.jitter_scale = jitter_count, jitter_scale
-        self.max_spread = max_spread
-        self.prior_weight, self.entropy_weight = prior_weight, entropy_weight
-        self.min_labelled_share = min_labelled_share
-        self._statistics_arguments = {
-            "threshold": threshold,
-            "floor": adaptive_floor,
-            "confidence_momentum": adaptive_momentum,
-            "frequencies": frequencies,
-            "prediction_momentum": prior_momentum,
-        }
         self._record: Optional[RoiRecord] = None
         self._teacher_taps: Optional[FeatureTaps] = None
         # From labelling to the losses of one step.
@@ -127,7 +85,7 @@ class PseudoLabel(Objective):
         """Read ``MODEL.PSEUDO_LABEL``."""
         node = cfg.MODEL.PSEUDO_LABEL
         return {
-            **common_arguments(cfg),
+            **cls.shared_arguments(cfg),
             "box_regression": node.BOX_REGRESSION,
             "jitter_count": node.JITTER.COUNT,
             "jitter_scale": node.JITTER.SCALE,
@@ -149,8 +107,7 @@ class PseudoLabel(Objective):
             "PRIOR.WEIGHT": self.prior_weight > 0,
             "ENTROPY_WEIGHT": self.entropy_weight > 0,
         }
-        num_classes = check_detector(detector, [key for key, on in wanted.items() if on])
-        self.statistics = PseudoLabelStatistics(num_classes, **self._statistics_arguments)  # type: ignore[arg-type]
+        self.start_statistics(check_detector(detector, [key for key, on in wanted.items() if on]))
         if hasattr(detector, "roi_heads"):
             self._record = install_recorder(detector)
 
@@ -161,8 +118,8 @@ class PseudoLabel(Objective):
         Raises:
             ValueError: pictures without two views, or too few labelled pictures in the batch.
         """
-        assert step.source is not None and step.teacher is not None
-        check_share(len(step.source.inputs), len(step.target_inputs), self.min_labelled_share)
+        assert step.teacher is not None
+        self.check_batch(step)
         views = [views_of(x) for x in step.target_inputs]
         weak: list[dict[str, Any]] = [{"image": weak} for weak, _ in views]
         teacher: Any = step.teacher.detector
@@ -176,7 +133,7 @@ class PseudoLabel(Objective):
         self._labels = self._choose(detections)
         self._normalizer = getattr(step.detector, "loss_normalizer", None)
         return [
-            {**{key: x[key] for key in KEPT if key in x}, "image": strong, "instances": label}
+            replaced(x, image=strong, instances=label)
             for x, (_, strong), label in zip(step.target_inputs, views, self._labels)
         ]
 
@@ -219,13 +176,7 @@ class PseudoLabel(Objective):
             self.statistics.add_labels(classes.to(self.statistics.source_counts.device))
             losses.update(self._roi_losses(step.detector, self._record.take(), step.iteration))
             self._teacher_pass = None
-        weight = self.current_weight(step.iteration)
-        get_event_storage().put_scalar(f"{self.name}/weight", weight, smoothing_hint=False)
-        return {key: weight * loss for key, loss in losses.items()}
-
-    def current_weight(self, iteration: int) -> float:
-        """Return the weight of the losses at an iteration."""
-        return ramped_weight(self.weight, iteration, self.start_iter, self.ramp_iters)
+        return self.weighted(losses, step.iteration)
 
     def _roi_losses(self, student: Any, stages: list[Stage], iteration: int) -> dict[str, Tensor]:
         """Return what replaces or joins the losses of the ROI heads."""
@@ -254,14 +205,7 @@ class PseudoLabel(Objective):
                 losses[f"loss_box_reg{ending}"] = loss * factor
         share = foreground.float().mean()
         get_event_storage().put_scalar(f"{self.name}/share_foreground", float(share))
-        regularised = regularisers(
-            stages[-1].logits[foreground, :-1],
-            self.statistics,
-            prior_weight=self.prior_weight,
-            entropy_weight=self.entropy_weight,
-            name=self.name,
-        )
-        return {**losses, **regularised}
+        return {**losses, **self.regularisers(stages[-1].logits[foreground, :-1])}
 
     def _reliable(self, iteration: int) -> Tensor:
         """Return for each label (R,) of the batch whether the teacher finds its box again."""

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from detectron2.utils.file_io import PathManager
 
+from .layout import draw_figure
+
 
 def read_metrics(path: str | os.PathLike) -> list[dict[str, float]]:
     """Read detectron2's ``metrics.json``: one dict per line, each with "iteration".
@@ -61,11 +63,9 @@ def plot_curves(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * len(panels), 3.4), dpi=dpi, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     styles = ("-", "--", ":", "-.")
     for axis, (title, keys) in zip(axes, panels.items()):
@@ -84,5 +84,4 @@ def plot_curves(
         axis.set(title=title, xlabel=xlabel)
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return draw_figure(figure)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .layout import draw_figure
+
 
 @dataclass(frozen=True)
 class DomainPanel:
@@ -43,7 +45,6 @@ def draw_domains(
     Raises:
         ValueError: no panel.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if not panels:
@@ -51,7 +52,6 @@ def draw_domains(
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.4 * columns, 3.2 * rows + 0.4), dpi=dpi, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
@@ -65,5 +65,4 @@ def draw_domains(
         axis.set_title(panel.title, fontsize="medium")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return draw_figure(figure)

@@ -20,7 +20,7 @@ def free_path(path: str | os.PathLike) -> Path:
     return candidate
 
 
-def save_new(path: str | os.PathLike, write: Callable[[str], None]) -> Path:
+def save_new(path: str | os.PathLike, write: Callable[[str], object]) -> Path:
     """Write a file under a free name, whole or not at all.
 
     Args:
@@ -39,6 +39,11 @@ def save_new(path: str | os.PathLike, write: Callable[[str], None]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def save_text(text: str, path: str | os.PathLike) -> Path:
+    """Write text in UTF-8 under a free name; see :func:`save_new`."""
+    return save_new(path, lambda name: Path(name).write_text(text, encoding="utf-8"))
 
 
 def save_picture(image: np.ndarray, path: str | os.PathLike) -> Path:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BACKGROUND = 255
 GAP = 6
@@ -52,6 +56,15 @@ def contact_sheet(
             pen.text((left, top), titles[i], fill=(20, 20, 20), font=_font())
         sheet.paste(Image.fromarray(image), (left, top + head))
     return np.asarray(sheet)
+
+
+def draw_figure(figure: Figure) -> np.ndarray:
+    """Draw a figure of matplotlib, as (H, W, 3) uint8 RGB."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .files import save_new
+from .files import save_text
 
 # Between the pictures of a gallery.
 _GAP = "0.8rem"
@@ -115,11 +115,7 @@ class Page:
             + "\n".join(self._parts)
             + "</body></html>\n"
         )
-
-        def write(name: str) -> None:
-            Path(name).write_text(text, encoding="utf-8")
-
-        return save_new(path, write)
+        return save_text(text, path)
 
     def _add(self, part: str) -> Page:
         self._parts.append(part)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .layout import draw_figure
+
 
 def plot_reliability(
     diagrams: Mapping[str, Sequence[Mapping[str, float]]], dpi: int = 110
@@ -22,13 +24,11 @@ def plot_reliability(
     Raises:
         ValueError: there is no diagram.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if not diagrams:
         raise ValueError("there is no reliability diagram to draw")
     figure = Figure(figsize=(2.6 * len(diagrams), 2.9), dpi=dpi, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(diagrams), squeeze=False, sharey=True)[0]
     for axis, (title, bins) in zip(axes, diagrams.items()):
         left = [one["from"] for one in bins]
@@ -40,5 +40,4 @@ def plot_reliability(
         axis.plot([0, 1], [0, 1], "k:", linewidth=1)
         axis.set(title=title, xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
     axes[0].legend(fontsize="small")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return draw_figure(figure)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .layout import contact_sheet
+from .layout import contact_sheet, draw_figure
 
 TRUTH, FOUND = (0, 190, 90), (230, 60, 40)
 
@@ -25,13 +25,11 @@ def plot_slenderness(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = min(4, max(len(values), 1))
     rows = -(-max(len(values), 1) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.2 * rows), dpi=dpi, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (name, these) in zip(axes, values.items()):
         axis.hist(these, bins=np.linspace(0, 1, 31), color="C0")
@@ -42,8 +40,7 @@ def plot_slenderness(
     for axis in axes[len(values) :]:
         axis.axis("off")
     figure.supxlabel("slenderness: short over long side", fontsize="small")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return draw_figure(figure)
 
 
 def draw_misses(

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.modeling import build_backbone
 
-from drfpn_da import add_drfpn_da_config
 from drfpn_da.checkpoint import convert_mmdet_drfpn
+from drfpn_da.config.setup import base_cfg
 
 SRB = {
     "reduce_low": "down_l",
@@ -59,8 +58,7 @@ def authors_name(name, start, top):
     "variant, start", [("resnet", 2), ("retinanet_resnet", 3), ("fcos_resnet", 3)]
 )
 def test_every_tensor_of_body_and_neck_arrives(variant, start):
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     features = [f"res{i}" for i in range(start, 6)]
     cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = features
     cfg.MODEL.BACKBONE.NAME = f"build_{variant}_drfpn_backbone"

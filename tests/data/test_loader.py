@@ -12,6 +12,7 @@ from detectron2.data.samplers import TrainingSampler
 from drfpn_da.data import build_train_loader
 from drfpn_da.data.loader import GlobalBatches, ProcessShare
 from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
+from tests.training import assert_same, take
 
 
 @pytest.fixture
@@ -23,24 +24,8 @@ def cfg(tmp_path):
     return cfg
 
 
-def take(loader, count):
-    """Return the next batches as (file name, picture, boxes) of each sample."""
-    return [
-        [(s["file_name"], s["image"], s["instances"].gt_boxes.tensor) for s in batch]
-        for batch in itertools.islice(loader, count)
-    ]
-
-
-def assert_same(first, second):
-    assert len(first) == len(second) > 0
-    for a, b in zip(itertools.chain(*first), itertools.chain(*second)):
-        assert a[0] == b[0]
-        assert torch.equal(a[1], b[1])
-        assert torch.equal(a[2], b[2])
-
-
 def names(batches):
-    return [sample[0] for batch in batches for sample in batch]
+    return [sample["file_name"] for batch in batches for sample in batch]
 
 
 def test_workers_do_not_matter(cfg):
@@ -78,8 +63,8 @@ def test_seeds_differ(cfg):
 
 def test_augmentations_of_one_picture_differ_over_time(cfg):
     by_name = {}
-    for name, picture, _ in itertools.chain(*take(build_train_loader(cfg), 24)):
-        by_name.setdefault(name, []).append(picture)
+    for sample in itertools.chain(*take(build_train_loader(cfg), 24)):
+        by_name.setdefault(sample["file_name"], []).append(sample["image"])
     assert len(by_name) == 8
     shapes = {tuple(p.shape) for p in by_name[next(iter(by_name))]}
     assert len(shapes) > 1
@@ -88,7 +73,7 @@ def test_augmentations_of_one_picture_differ_over_time(cfg):
 def test_batches_do_not_mix_orientations_and_miss_nothing(cfg):
     batches = take(build_train_loader(cfg), 16)
     for batch in batches:
-        assert len({picture.shape[1] > picture.shape[2] for _, picture, _ in batch}) == 1
+        assert len({x["image"].shape[1] > x["image"].shape[2] for x in batch}) == 1
     # Over the stream every picture comes equally often, give or take what waits for a partner.
     counts = np.unique(names(batches), return_counts=True)[1]
     assert len(counts) == 8

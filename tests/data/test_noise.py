@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from drfpn_da.data.noise import pairwise_noise, symmetric_noise
-from tests.scripts import load_script
+from tests.scripts import load_tool
 
 NAMES = ["car", "truck", "person", "sign"]
 
@@ -108,8 +108,8 @@ def test_impossible_noise_is_refused(call, message):
         call(make_data(4))
 
 
-def test_the_tool_writes_both_files_and_overwrites_none(repository, tmp_path):
-    tool = load_script(repository / "tools" / "inject_label_noise.py")
+def test_the_tool_writes_both_files_and_overwrites_none(tmp_path):
+    tool = load_tool("inject_label_noise")
     source = tmp_path / "clean.json"
     source.write_text(json.dumps(make_data(200)))
     before = source.read_bytes()

@@ -131,7 +131,6 @@ def test_jitter_is_the_same_for_all_frames(tmp_path):
 
 def mini_cfg() -> CfgNode:
     cfg = model_zoo.get_config("depth/streets/mobilenetv2_mini.yaml")
-    cfg.defrost()
     cfg.DATALOADER.NUM_WORKERS = 0
     cfg.SEED = 3
     return cfg
@@ -181,7 +180,6 @@ def test_data_sets_without_sequences_are_refused():
 
 def multi_task_cfg(*options) -> CfgNode:
     cfg = model_zoo.get_config("depth_mix/streets/multi_task_mobilenetv2_mini.yaml")
-    cfg.defrost()
     cfg.merge_from_list(["DATALOADER.NUM_WORKERS", 0, "SEED", 3, *options])
     return cfg
 

@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 
 import pytest
-from detectron2.data import DatasetCatalog
 
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.data import build_train_loader
@@ -31,25 +30,21 @@ def test_repeat_factors():
     assert sampler.repeat_factors.max() == 1
 
 
-def test_from_a_config_it_draws_so_and_repeats_with_the_seed():
-    DatasetCatalog.register("slender_sampler_test", lambda: RECORDS)
-    try:
-        cfg = base_cfg()
-        cfg.DATASETS.TRAIN = ("slender_sampler_test",)
-        cfg.DATALOADER.SAMPLER_TRAIN = "SlendernessTrainingSampler"
-        cfg.DATALOADER.REPEAT_THRESHOLD, cfg.DATALOADER.REPEAT_SQRT = 0.5, False
-        cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.IMS_PER_BATCH, cfg.SEED = 0, 4, 3
+def test_from_a_config_it_draws_so_and_repeats_with_the_seed(register):
+    cfg = base_cfg()
+    cfg.DATASETS.TRAIN = (register("slender_sampler_test", RECORDS),)
+    cfg.DATALOADER.SAMPLER_TRAIN = "SlendernessTrainingSampler"
+    cfg.DATALOADER.REPEAT_THRESHOLD, cfg.DATALOADER.REPEAT_SQRT = 0.5, False
+    cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.IMS_PER_BATCH, cfg.SEED = 0, 4, 3
 
-        def draw(mapper=lambda r: {"n": len(r["annotations"]), "sides": r["annotations"][-1]}):
-            batches = itertools.islice(build_train_loader(cfg, mapper=mapper), 54)
-            return [tuple(sample["sides"]["bbox"][2:]) for batch in batches for sample in batch]
+    def draw(mapper=lambda r: {"n": len(r["annotations"]), "sides": r["annotations"][-1]}):
+        batches = itertools.islice(build_train_loader(cfg, mapper=mapper), 54)
+        return [tuple(sample["sides"]["bbox"][2:]) for batch in batches for sample in batch]
 
-        first = draw()
-        counts = Counter(first)  # 8 passes of 8 + 4 * 2 + 11 = 27 pictures, 216 in 54 batches
-        assert counts == {(1, 9): 64, (3, 10): 64, (9, 9): 88}
-        assert draw() == first
-    finally:
-        DatasetCatalog.remove("slender_sampler_test")
+    first = draw()
+    counts = Counter(first)  # 8 passes of 8 + 4 * 2 + 11 = 27 pictures, 216 in 54 batches
+    assert counts == {(1, 9): 64, (3, 10): 64, (9, 9): 88}
+    assert draw() == first
 
 
 def test_pictures_without_annotations_are_refused():

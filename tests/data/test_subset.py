@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from detectron2.data import DatasetCatalog
 
 from drfpn_da import model_zoo
 from drfpn_da.data import build_train_loader
@@ -41,23 +40,16 @@ def test_unusable_requests(tmp_path):
         read_names(str(tmp_path / "empty.txt"))
 
 
-def test_from_a_config():
-    name = "subset_of_four"
-    DatasetCatalog.register(name, lambda: [dict(r) for r in RECORDS[:4]])
-    try:
-        cfg = model_zoo.get_config("drfpn/camvid/semseg_mobilenetv2_drfpn.yaml")
-        cfg.defrost()
-        cfg.DATASETS.TRAIN = (name,)
-        assert labelled_records(cfg) is None
-        cfg.DATASETS.LABELLED.COUNT = 2
-        assert labelled_records(cfg) == pick_random(RECORDS[:4], 2, 0)
-    finally:
-        DatasetCatalog.remove(name)
+def test_from_a_config(register):
+    cfg = model_zoo.get_config("drfpn/camvid/semseg_mobilenetv2_drfpn.yaml")
+    cfg.DATASETS.TRAIN = (register("subset_of_four", [dict(r) for r in RECORDS[:4]]),)
+    assert labelled_records(cfg) is None
+    cfg.DATASETS.LABELLED.COUNT = 2
+    assert labelled_records(cfg) == pick_random(RECORDS[:4], 2, 0)
 
 
 def test_relabelling_refuses_a_subset():
     cfg = model_zoo.get_config("scn/streets/faster_rcnn_mobilenetv2_fpn_mini.yaml")
-    cfg.defrost()
     cfg.SCN_RELABEL.ENABLED = True
     cfg.DATASETS.LABELLED.COUNT = 2
     with pytest.raises(ValueError, match=r"DATASETS\.LABELLED.*SCN_RELABEL\.ENABLED"):

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from detectron2.config import instantiate
 from detectron2.data import (
     DatasetCatalog,
     DatasetMapper,
-    MetadataCatalog,
     get_detection_dataset_dicts,
 )
 from PIL import Image
@@ -28,6 +26,7 @@ from drfpn_da.data.loader import ProcessShare
 from drfpn_da.engine import run
 from drfpn_da.engine.lazy import start_lazy_run
 from tests.tiny_coco import register_tiny, register_tiny_domains, tiny_cfg, write_tiny_coco
+from tests.training import assert_same, take
 
 
 @pytest.fixture(scope="module")
@@ -46,33 +45,8 @@ def cfg(folders, tmp_path):
     return cfg
 
 
-def take(loader, count):
-    return list(itertools.islice(loader, count))
-
-
 def by_domain(batches, domain):
     return [[s for s in batch if s.get("domain", "source") == domain] for batch in batches]
-
-
-def assert_same(first, second):
-    """Names, pictures and, where there are any, boxes of all samples agree bit by bit."""
-    first, second = list(itertools.chain(*first)), list(itertools.chain(*second))
-    assert len(first) == len(second) > 0
-    for a, b in zip(first, second):
-        assert a.keys() == b.keys()
-        assert a["file_name"] == b["file_name"]
-        assert torch.equal(a["image"], b["image"])
-        if "instances" in a:
-            boxes = (x["instances"].gt_boxes.tensor for x in (a, b))
-            assert torch.equal(*boxes)
-
-
-def register(name, records):
-    if name in DatasetCatalog.list():
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
-    DatasetCatalog.register(name, lambda: records)
-    return name
 
 
 def test_batches_hold_source_then_target_without_labels(cfg):
@@ -99,7 +73,7 @@ def test_target_batch_size_defaults_to_the_source(cfg):
     assert [len(x) for x in by_domain(take(build_two_stream_loader(cfg), 2), "target")] == [2, 2]
 
 
-def test_annotations_of_the_target_change_nothing(cfg):
+def test_annotations_of_the_target_change_nothing(cfg, register):
     plain = DatasetCatalog.get("two_target")
     annotation = {"bbox": [-50.0, 9e9, 3.0, 1.0], "bbox_mode": 1, "category_id": 77, "iscrowd": 1}
     variants = {
@@ -130,14 +104,14 @@ def test_annotations_of_the_target_change_nothing(cfg):
         assert len(seen) == len(plain)
 
 
-def test_label_files_of_the_target_are_not_opened(cfg, monkeypatch):
+def test_label_files_of_the_target_are_not_opened(cfg, monkeypatch, register):
     opened = []
     original = Image.open
     monkeypatch.setattr(Image, "open", lambda f, *a: (opened.append(f.name), original(f, *a))[1])
     register_tiny("two_sem_seg", Path(cfg.OUTPUT_DIR).parent, sem_seg=True)
     records = [
         {**r, "sem_seg_file_name": r["file_name"].replace("images", "labels")}
-        for r in DatasetCatalog.get("two_target_none")
+        for r in DatasetCatalog.get("two_target")
     ]
     cfg.DATASETS.TARGET = (register("two_labelled", records),)
     opened.clear()
@@ -182,14 +156,14 @@ def test_a_random_seed_works(cfg):
     assert len(take(build_two_stream_loader(cfg), 2)[1]) == 4
 
 
-def test_streams_of_unequal_length_do_not_end(cfg, folders):
+def test_streams_of_unequal_length_do_not_end(cfg, folders, register):
     one = DatasetCatalog.get("two_target")[:1]
     cfg.DATASETS.TARGET = (register("two_target_one", one),)
     batches = by_domain(take(build_two_stream_loader(cfg), 9), "target")
     assert [len(batch) for batch in batches] == [2] * 9
 
 
-def test_several_target_sets_are_one_stream(cfg):
+def test_several_target_sets_are_one_stream(cfg, register):
     records = DatasetCatalog.get("two_target")
     cfg.DATASETS.TARGET = (
         register("two_target_first", records[:2]),
@@ -252,15 +226,13 @@ def test_oracle_is_the_labelled_target(cfg, folders):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_pictures_in_both_under_two_names_are_said_aloud(cfg, folders, caplog, shared):
+def test_pictures_in_both_under_two_names_are_said_aloud(cfg, folders, caplog, shared, register):
     name = f"two_overlap_{shared}"
     # The labelled pictures' own folder, written another way.
     folder = folders / "target" / ".." / ("source" if shared else "target") / "images"
-    DatasetCatalog.register(name, lambda: load_image_folder(str(folder)))
-    cfg.DATASETS.TARGET = (name,)
+    cfg.DATASETS.TARGET = (register(name, load_image_folder(str(folder))),)
     build_adaptation_loader(cfg)
     said = [r.message for r in caplog.records if "also in DATASETS.TARGET" in r.message]
-    DatasetCatalog.remove(name)
     assert len(said) == shared
     assert all(message.startswith("8 of 8 pictures") for message in said)
 
@@ -344,7 +316,7 @@ def damage(folder, name):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_unreadable_target_is_named_and_skipped_if_asked(cfg, tmp_path, workers, caplog):
+def test_unreadable_target_is_named_and_skipped_if_asked(cfg, tmp_path, workers, caplog, register):
     write_tiny_coco(tmp_path / "bad", count=5)
     images = tmp_path / "bad" / "images"
     # Damaged after its size was read, or so that the size can still be read.
@@ -379,7 +351,7 @@ def test_skipping_forgives_no_error_of_the_mapper(cfg):
         take(loader, 1)
 
 
-def test_empty_and_unknown_target_sets(cfg):
+def test_empty_and_unknown_target_sets(cfg, register):
     cfg.DATASETS.TARGET = (register("two_target_nothing", []),)
     with pytest.raises(ValueError, match=r"'two_target_nothing'.*has no picture"):
         build_two_stream_loader(cfg)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from detectron2.config import get_cfg
 from PIL import Image
 
-from drfpn_da import add_drfpn_da_config
+from drfpn_da.config.setup import base_cfg
 from drfpn_da.data import register_image_folder, validate_datasets
 
 STREETS = "streets_mini_clear_train"
 
 
 def _cfg(*opts):
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     cfg.merge_from_list(["DATASETS.TRAIN", (STREETS,), "DATASETS.TEST", (), *opts])
     return cfg
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import register_coco_instances
 from detectron2.utils import comm
 
 from drfpn_da.engine import SCNRelabelHook, Trainer
 from drfpn_da.modeling.roi_heads import find_scn_heads
-from tests.tiny_coco import CLASSES, tiny_cfg
+from tests.tiny_coco import register_tiny, tiny_cfg
 
 #: Everything that an untrained detector doubts is changed.
 EAGER = {
@@ -31,15 +29,6 @@ EAGER = {
     "MAX_TOTAL": 1.0,
     "MAX_CLASS_LOSS": 1.0,
 }
-
-
-def register(name: str, folder: Path) -> None:
-    """Register the tiny pictures below ``folder``, in any process."""
-    if name in DatasetCatalog.list():
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
-    files = str(folder / "tiny.json"), str(folder / "images")
-    register_coco_instances(name, {"thing_classes": list(CLASSES)}, *files)
 
 
 def relabel_cfg(output: Path, dataset: str, **options):
@@ -83,7 +72,7 @@ def watch_labels(trainer: Trainer) -> list[dict[int, tuple[int, int]]]:
 def train_in_two_processes(folder: Path) -> None:
     """Train on half of each batch; save what was seen and decided."""
     torch.set_num_threads(1)
-    register("tiny_relabel_two", folder)
+    register_tiny("tiny_relabel_two", folder)
     cfg = relabel_cfg(folder / "two", "tiny_relabel_two")
     trainer = Trainer(cfg)
     steps = watch_labels(trainer)

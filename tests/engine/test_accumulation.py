@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
 from torch import nn
 
-from drfpn_da import add_drfpn_da_config
+from drfpn_da.config.setup import base_cfg
 from drfpn_da.engine import Trainer, accumulate_gradients, scale_to_processes
 from drfpn_da.engine.step import CPUAMPTrainer
 from tests.tiny_coco import register_tiny_domains, tiny_cfg
@@ -145,8 +144,7 @@ def test_streams_must_divide_into_the_parts(data, tmp_path):
 
 
 def test_a_config_for_eight_processes_scales_to_two():
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     cfg.SOLVER.REFERENCE_WORLD_SIZE = 8
     cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.TARGET_IMS_PER_BATCH = 16, 8
     cfg.SOLVER.BASE_LR, cfg.SOLVER.MAX_ITER = 0.02, 1000
@@ -166,8 +164,7 @@ def test_a_config_for_eight_processes_scales_to_two():
     [(1, 2, 1, 1 / 4), (1, 16, 1, 2), (10, 2, 40, 1), (10, 16, 5, 1), (2, 32, 1, 2)],
 )
 def test_the_teacher_forgets_as_much_per_picture(period, processes, scaled_period, power):
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     cfg.SOLVER.REFERENCE_WORLD_SIZE = 8
     cfg.SOLVER.IMS_PER_BATCH = 64
     cfg.MODEL.TEACHER.DECAY, cfg.MODEL.TEACHER.PERIOD = 0.81, period

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 
 from drfpn_da.engine import Trainer
 from tests.tiny_coco import register_tiny, register_tiny_domains, tiny_cfg
@@ -48,12 +48,7 @@ def test_resume_is_bit_exact(data, tmp_path, options):
     assert_resumes_exactly(trainer, 2)
 
 
-def register_target(name, records):
-    DatasetCatalog.register(name, lambda: records)
-    MetadataCatalog.get(name).set(thing_classes=["square", "bar"])
-
-
-def test_what_annotations_a_target_has_makes_no_difference(data, tmp_path):
+def test_what_annotations_a_target_has_makes_no_difference(data, tmp_path, register):
     plain = DatasetCatalog.get("tiny_target")
     garbage = [
         {
@@ -65,8 +60,9 @@ def test_what_annotations_a_target_has_makes_no_difference(data, tmp_path):
         }
         for record in plain
     ]
-    register_target("tiny_target_empty", [{**record, "annotations": []} for record in plain])
-    register_target("tiny_target_garbage", garbage)
+    empty = [{**record, "annotations": []} for record in plain]
+    for name, records in (("tiny_target_empty", empty), ("tiny_target_garbage", garbage)):
+        register(name, records, thing_classes=["square", "bar"])
     seen = {}
     for name in ("tiny_target", "tiny_target_empty", "tiny_target_garbage"):
         cfg = adapted_cfg(tmp_path / name, "SOLVER.MAX_ITER", 5)

@@ -30,14 +30,12 @@ SMALL = [
 
 def make_config(*options):
     cfg = model_zoo.get_config("depth/streets/mobilenetv2_mini.yaml")
-    cfg.defrost()
     cfg.merge_from_list([*SMALL, *options])
     return cfg
 
 
 def multi_task(*options):
     cfg = model_zoo.get_config("depth_mix/streets/multi_task_mobilenetv2_mini.yaml")
-    cfg.defrost()
     weights = ["MODEL.WEIGHTS", "", "SOLVER.IMS_PER_BATCH", 2, "MODEL.DEPTH_MIX.CONFIDENCE", 0.1]
     cfg.merge_from_list([*SMALL, *weights, *options])
     return cfg

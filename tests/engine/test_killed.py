@@ -9,8 +9,8 @@ import pytest
 from drfpn_da import files
 from drfpn_da.engine import Trainer
 from drfpn_da.labels import read_journal
-from tests.engine.relabelling import register, relabel_cfg
-from tests.tiny_coco import write_tiny_coco
+from tests.engine.relabelling import relabel_cfg
+from tests.tiny_coco import register_tiny, write_tiny_coco
 from tests.training import assert_equal_states
 
 #: What the process does when it is killed -> how often it does it before.
@@ -25,7 +25,7 @@ KILLS = {
 
 
 def cfg_of(folder, output):
-    register("tiny_killed", folder)
+    register_tiny("tiny_killed", folder)
     cfg = relabel_cfg(output, "tiny_killed")
     cfg.SOLVER.CHECKPOINT_PERIOD = 2
     return cfg

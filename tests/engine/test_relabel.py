@@ -12,13 +12,12 @@ from drfpn_da.engine.relabel_votes import Windows
 from drfpn_da.labels import read_journal
 from tests.engine.relabelling import (
     global_rank,
-    register,
     relabel_cfg,
     relabel_hook,
     train_in_two_processes,
     watch_labels,
 )
-from tests.tiny_coco import write_tiny_coco
+from tests.tiny_coco import register_tiny, write_tiny_coco
 from tests.two_processes import run_in_two_processes
 
 NAME = "tiny_relabel"
@@ -28,7 +27,7 @@ NAME = "tiny_relabel"
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("relabel")
     write_tiny_coco(folder)
-    register(NAME, folder)
+    register_tiny(NAME, folder)
     return folder
 
 
@@ -197,7 +196,7 @@ def test_test_data_are_protected(folder, tmp_path):
     cfg.DATASETS.TEST = (NAME,)
     with pytest.raises(ValueError, match="shares the data set itself with the test set"):
         Trainer(cfg)
-    register("tiny_relabel_again", folder)
+    register_tiny("tiny_relabel_again", folder)
     cfg.DATASETS.TEST = ("tiny_relabel_again",)
     with pytest.raises(ValueError, match="shares the annotation file"):
         Trainer(cfg)
@@ -249,10 +248,10 @@ def test_a_journal_of_another_file_is_refused(folder, tmp_path):
     other.mkdir()
     (other / "tiny.json").write_text(json.dumps(data))
     (other / "images").symlink_to(folder / "images")
-    register(NAME, other)
+    register_tiny(NAME, other)
     journal = str(tmp_path / "first" / "relabels.jsonl")
     try:
         with pytest.raises(ValueError, match="is of another annotation file"):
             Trainer(relabel_cfg(tmp_path / "second", NAME, JOURNAL=journal))
     finally:
-        register(NAME, folder)
+        register_tiny(NAME, folder)

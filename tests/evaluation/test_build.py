@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from detectron2.config import get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import META_ARCH_REGISTRY, GeneralizedRCNN
 
-from drfpn_da.config import add_drfpn_da_config
+from drfpn_da.config.setup import base_cfg
 from drfpn_da.evaluation import (
     EvaluationContext,
     build,
@@ -23,13 +22,11 @@ from drfpn_da.evaluation import (
 
 @pytest.fixture
 def cfg():
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
-    return cfg
+    return base_cfg()
 
 
 @pytest.fixture
-def dataset(tmp_path):
+def dataset(tmp_path, register):
     path = tmp_path / "gt.json"
     path.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
     name = f"build_{tmp_path.name}"
@@ -39,13 +36,8 @@ def dataset(tmp_path):
         "sem_seg_file_name": "b.png",
         "annotations": [],
     }
-    DatasetCatalog.register(name, lambda: [record])
-    MetadataCatalog.get(name).set(
-        json_file=str(path), thing_classes=["car"], stuff_classes=["road"], ignore_label=255
-    )
-    yield name
-    DatasetCatalog.remove(name)
-    MetadataCatalog.remove(name)
+    classes = {"thing_classes": ["car"], "stuff_classes": ["road"]}
+    return register(name, [record], json_file=str(path), ignore_label=255, **classes)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from drfpn_da.evaluation import DenseLabelQualityEvaluator
@@ -14,16 +13,12 @@ NAME = "tests_dense_label_quality"
 
 
 @pytest.fixture
-def dataset(tmp_path):
+def dataset(tmp_path, register):
     # Six known pixels: classes 0, 0, 0, 0, 1, 1; two ignored.
     labels = np.array([[0, 0, 0, 0], [1, 1, 255, 255]], dtype=np.uint8)
     Image.fromarray(labels).save(tmp_path / "labels.png")
     record = {"file_name": "a.png", "sem_seg_file_name": str(tmp_path / "labels.png")}
-    DatasetCatalog.register(NAME, lambda: [record])
-    MetadataCatalog.get(NAME).set(stuff_classes=["a", "b", "c"], ignore_label=255)
-    yield NAME
-    DatasetCatalog.remove(NAME)
-    MetadataCatalog.remove(NAME)
+    return register(NAME, [record], stuff_classes=["a", "b", "c"], ignore_label=255)
 
 
 def logits(rows):

@@ -8,12 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 
-from drfpn_da.config import add_drfpn_da_config
+from drfpn_da.config.setup import base_cfg
 from drfpn_da.evaluation import (
     SECOND_OPINION,
     LabelFreeEvaluator,
@@ -173,8 +172,7 @@ def test_scores_without_direction_are_refused():
 
 
 def test_pictures_without_labels_are_evaluated_if_asked():
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     with pytest.raises(KeyError, match=r"TEST\.LABEL_FREE\.ENABLED True"):
         build_evaluators(cfg, "label_free_unknown")
     cfg.TEST.LABEL_FREE.ENABLED = True
@@ -183,8 +181,7 @@ def test_pictures_without_labels_are_evaluated_if_asked():
 
 
 def test_adaptive_models_predict_what_their_detector_predicts():
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.ADAPT.DETECTOR = "AdaptiveModel", "SemanticSegmentor"
     assert predicted_kinds(cfg) == {"sem_seg"}
 

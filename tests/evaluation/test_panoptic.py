@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from drfpn_da.evaluation import PanopticQualityEvaluator
@@ -82,7 +82,7 @@ def test_different_sizes_are_refused():
 
 
 @pytest.fixture
-def composed_dataset(tmp_path):
+def composed_dataset(tmp_path, register):
     """Truth from semantic labels (road, car, sky; 255 ignored) and one car mask."""
     labels = _rows((4, 0), (3, 1), (2, 2), (1, 255)).astype(np.uint8)
     Image.fromarray(labels).save(tmp_path / "labels.png")
@@ -94,13 +94,8 @@ def composed_dataset(tmp_path):
         "annotations": [{"category_id": 0, "segmentation": car, "iscrowd": 0}],
     }
     name = f"panoptic_{tmp_path.name}"
-    DatasetCatalog.register(name, lambda: [record])
-    MetadataCatalog.get(name).set(
-        thing_classes=["car"], stuff_classes=["road", "car", "sky"], ignore_label=255
-    )
-    yield name, labels, car
-    DatasetCatalog.remove(name)
-    MetadataCatalog.remove(name)
+    classes = {"thing_classes": ["car"], "stuff_classes": ["road", "car", "sky"]}
+    return register(name, [record], ignore_label=255, **classes), labels, car
 
 
 def test_composed_truth(composed_dataset):
@@ -121,7 +116,7 @@ def test_composed_truth(composed_dataset):
     assert np.isnan(evaluator.evaluate()["panoptic_seg"]["PQ"])
 
 
-def test_png_truth_and_maps_of_labels(tmp_path):
+def test_png_truth_and_maps_of_labels(tmp_path, register):
     """Panoptic PNG files, and models that return category * divisor + instance without infos."""
     ids = _rows((5, 300), (5, 70000))
     rgb = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], axis=-1).astype(np.uint8)
@@ -136,8 +131,9 @@ def test_png_truth_and_maps_of_labels(tmp_path):
         ],
     }
     name = f"panoptic_png_{tmp_path.name}"
-    DatasetCatalog.register(name, lambda: [record])
-    MetadataCatalog.get(name).set(
+    register(
+        name,
+        [record],
         thing_dataset_id_to_contiguous_id={26: 1},
         stuff_dataset_id_to_contiguous_id={7: 0},
         stuff_classes=["road", "car"],
@@ -150,9 +146,9 @@ def test_png_truth_and_maps_of_labels(tmp_path):
     assert result["PQ_th"] == pytest.approx(80) and result["PQ_st"] == pytest.approx(100)
 
 
-def test_dataset_without_panoptic_truth_is_refused(tmp_path):
+def test_dataset_without_panoptic_truth_is_refused(tmp_path, register):
     name = f"panoptic_none_{tmp_path.name}"
-    DatasetCatalog.register(name, lambda: [{"file_name": "a.png", "image_id": 1}])
+    register(name, [{"file_name": "a.png", "image_id": 1}])
     with pytest.raises(ValueError, match=f"'{name}' has no panoptic ground truth"):
         PanopticQualityEvaluator(name)
 

@@ -4,13 +4,12 @@ import math
 
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, BoxMode, Instances
 
 from drfpn_da.evaluation.pseudo_label_quality import (
     PseudoLabelQualityEvaluator,
     class_divergence,
-    expected_calibration_error,
+    detection_calibration_error,
     find_again,
     match_to_truth,
 )
@@ -56,11 +55,11 @@ def test_calibration_error_by_hand():
     right = torch.tensor([True, False, False, True, False])
     # Bins (0.9, 1]: |1 - 1.86|, (0.1, 0.2]: |1 - 0.35|, [0, 0.1]: |0 - 0.05|.
     expected = (0.86 + 0.65 + 0.05) / 5
-    assert expected_calibration_error(scores, right) == pytest.approx(expected, abs=1e-6)
-    assert math.isnan(expected_calibration_error(scores[:0], right[:0]))
-    assert expected_calibration_error(torch.tensor([0.0, 1.0]), torch.tensor([False, True])) == 0
+    assert detection_calibration_error(scores, right) == pytest.approx(expected, abs=1e-6)
+    assert math.isnan(detection_calibration_error(scores[:0], right[:0]))
+    assert detection_calibration_error(torch.tensor([0.0, 1.0]), torch.tensor([False, True])) == 0
     with pytest.raises(ValueError, match="not in"):
-        expected_calibration_error(torch.tensor([1.5]), torch.tensor([True]))
+        detection_calibration_error(torch.tensor([1.5]), torch.tensor([True]))
 
 
 def test_class_divergence_by_hand():
@@ -71,7 +70,7 @@ def test_class_divergence_by_hand():
 
 
 @pytest.fixture
-def dataset():
+def dataset(register):
     def annotation(box, category, crowd=0):
         return {
             "bbox": box,
@@ -91,11 +90,7 @@ def dataset():
         },
         {"image_id": 8, "annotations": [annotation([0, 0, 10, 10], 1)]},
     ]
-    DatasetCatalog.register(NAME, lambda: records)
-    MetadataCatalog.get(NAME).set(thing_classes=["car", "bus"])
-    yield NAME
-    DatasetCatalog.remove(NAME)
-    MetadataCatalog.remove(NAME)
+    return register(NAME, records, thing_classes=["car", "bus"])
 
 
 def test_evaluator_by_hand(dataset):

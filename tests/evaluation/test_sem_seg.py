@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from PIL import Image
 
 from drfpn_da.evaluation import MIoUEvaluator
@@ -20,7 +17,7 @@ IGNORE = 255
 
 
 @pytest.fixture
-def dataset(tmp_path):
+def dataset(tmp_path, register):
     rng = np.random.default_rng(0)
     records = []
     for i in range(3):
@@ -31,11 +28,7 @@ def dataset(tmp_path):
             {"file_name": f"{i}.png", "sem_seg_file_name": str(tmp_path / f"{i}_labels.png")}
         )
     name = f"sem_seg_{tmp_path.name}"
-    DatasetCatalog.register(name, lambda: records)
-    MetadataCatalog.get(name).set(stuff_classes=CLASSES, ignore_label=IGNORE)
-    yield name, records
-    DatasetCatalog.remove(name)
-    MetadataCatalog.remove(name)
+    return register(name, records, stuff_classes=CLASSES, ignore_label=IGNORE), records
 
 
 def _evaluate(name, records, predictions):
@@ -102,7 +95,7 @@ def test_records_without_labels_are_named(dataset):
         MIoUEvaluator(name)
 
 
-def test_three_conventions_of_the_mean():
+def test_three_conventions_of_the_mean(one_picture):
     """By hand: 75 without absent classes, 50 with those predicted, fewer with all."""
     truth = np.array([[0, 0, 1, 1, IGNORE, IGNORE]], np.uint8)
     prediction = np.array([[0, 2, 1, 1, 3, 3]])
@@ -110,24 +103,23 @@ def test_three_conventions_of_the_mean():
     # on ignored pixels only.
     ious = {0: 1 / 2, 1: 1.0, 2: 0.0}
     assert 100 * np.mean([ious[0], ious[1]]) == 75 and 100 * np.mean(list(ious.values())) == 50
-    with _one_picture(truth) as (name, records):
-        result = _evaluate(name, records, [prediction])
+    result = _evaluate(*one_picture(truth), [prediction])
     assert result["mIoU"] == pytest.approx(75, abs=1e-9)
     assert result["mIoU_absent_zero"] == pytest.approx(50, abs=1e-9)
     assert result["mIoU_all_classes"] == pytest.approx(150 / len(CLASSES), abs=1e-9)
 
 
-@contextlib.contextmanager
-def _one_picture(truth):
-    with tempfile.TemporaryDirectory() as folder:
-        Image.fromarray(truth).save(f"{folder}/labels.png")
-        records = [{"file_name": "one.png", "sem_seg_file_name": f"{folder}/labels.png"}]
-        name = f"sem_seg_{Path(folder).name}"
-        DatasetCatalog.register(name, lambda: records)
-        MetadataCatalog.get(name).set(stuff_classes=CLASSES, ignore_label=IGNORE)
-        yield name, records
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+@pytest.fixture
+def one_picture(tmp_path, register):
+    """Registers a picture with a truth; returns the data set's name and records."""
+
+    def register_picture(truth):
+        Image.fromarray(truth).save(tmp_path / "one.png")
+        records = [{"file_name": "one.png", "sem_seg_file_name": str(tmp_path / "one.png")}]
+        name = f"sem_seg_one_{tmp_path.name}"
+        return register(name, records, stuff_classes=CLASSES, ignore_label=IGNORE), records
+
+    return register_picture
 
 
 def _edge_by_loop(labels, radius):
@@ -143,7 +135,7 @@ def _edge_by_loop(labels, radius):
     return edge
 
 
-def test_boundary_iou_against_loops():
+def test_boundary_iou_against_loops(one_picture):
     pytest.importorskip("cv2")
     rng = np.random.default_rng(2)
     truth = np.kron(rng.integers(0, 3, (4, 6)), np.ones((20, 20))).astype(np.uint8)
@@ -151,8 +143,7 @@ def test_boundary_iou_against_loops():
     prediction = np.roll(np.where(truth == IGNORE, 0, truth), 3, axis=1).astype(int)
     radius = round(0.02 * np.hypot(*truth.shape))
     assert radius == 3
-    with _one_picture(truth) as (name, records):
-        result = _evaluate(name, records, [prediction])
+    result = _evaluate(*one_picture(truth), [prediction])
     true_edge, predicted_edge = _edge_by_loop(truth, radius), _edge_by_loop(prediction, radius)
     known, expected = truth != IGNORE, []
     for label in range(3):
@@ -164,9 +155,8 @@ def test_boundary_iou_against_loops():
     assert result["mBoundaryIoU"] == pytest.approx(np.mean(expected), abs=1e-9)
 
 
-def test_boundary_of_a_perfect_prediction():
+def test_boundary_of_a_perfect_prediction(one_picture):
     pytest.importorskip("cv2")
     truth = np.kron(np.arange(3), np.ones((30, 30))).astype(np.uint8)
-    with _one_picture(truth) as (name, records):
-        result = _evaluate(name, records, [truth.astype(int)])
+    result = _evaluate(*one_picture(truth), [truth.astype(int)])
     assert result["mBoundaryIoU"] == 100 and np.isnan(result["BoundaryIoU-train"])

@@ -12,16 +12,16 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 import torch
-from detectron2.config import get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
 
-from drfpn_da.config import add_drfpn_da_config
+from drfpn_da.config.setup import base_cfg
 from drfpn_da.evaluation import SlenderCOCOEvaluator, build_evaluators
 from drfpn_da.evaluation.slender_bins import SLENDERNESS_BINS, Bin, parse_bins
 from drfpn_da.evaluation.slender_matching import find_overlaps, match
 from drfpn_da.evaluation.slender_metrics import THRESHOLDS, precision_recall
 from drfpn_da.evaluation.slender_recall import best_overlaps
+from tests.golden_fill import published
 from tests.slender_sets import (
     CLASSES,
     EVERYTHING,
@@ -85,8 +85,8 @@ def test_one_bin_for_everything_is_the_ordinary_evaluation(tmp_path, seed, task)
 
 @pytest.mark.parametrize("which", ["detections_tall", "detections_mixed"])
 @pytest.mark.parametrize("rule", ["symmetric_rule", "published_rule"])
-def test_published_numbers(repository, tmp_path, which, rule):
-    golden = json.loads((repository / "tests/golden/slender.json").read_text())[which]
+def test_published_numbers(tmp_path, which, rule):
+    golden = published("slender")[which]
     if rule not in golden:
         rule = "symmetric_rule"  # tall boxes alone: both rules are the same
         legacy = True
@@ -272,8 +272,7 @@ def test_tables_by_bin_and_class_are_logged(tmp_path, caplog):
 
 @pytest.fixture
 def cfg(tmp_path):
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     cfg.TEST.SLENDER.ENABLED = True
     path = tmp_path / "gt.json"
     path.write_text(json.dumps(dataset([], 1)))
@@ -297,14 +296,12 @@ def test_one_key_turns_it_on(cfg, tmp_path):
     assert not isinstance(evaluator, SlenderCOCOEvaluator)
 
 
-def test_where_it_has_no_effect_that_is_said(cfg, tmp_path, caplog):
+def test_where_it_has_no_effect_that_is_said(cfg, tmp_path, caplog, register):
     name = f"{tmp_path.name}_labels"
     labels = {"stuff_classes": ["road"], "ignore_label": 255, "evaluator_type": "sem_seg"}
-    MetadataCatalog.get(name).set(**labels)
-    DatasetCatalog.register(name, lambda: [{"file_name": "a", "sem_seg_file_name": "b"}])
+    register(name, [{"file_name": "a", "sem_seg_file_name": "b"}], **labels)
     cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
     build_evaluators(cfg, name)
-    DatasetCatalog.remove(name)
     assert f"has no effect on dataset '{name}'" in caplog.text
 
 

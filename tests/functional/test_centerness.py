@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
 from drfpn_da.functional.centerness import centerness
+from tests.golden_fill import published
 
 
-def test_published_values(repository):
-    golden = json.loads((repository / "tests/golden/slender.json").read_text())["centerness"]
+def test_published_values():
+    golden = published("slender")["centerness"]
     ltrb = torch.tensor(golden["ltrb"], dtype=torch.float64)
     for power in ("slender", "standard"):
         expected = torch.tensor(golden[power], dtype=torch.float64)

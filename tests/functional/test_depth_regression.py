@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +15,9 @@ from drfpn_da.functional import (
     log_disparity_error,
     median_scale,
 )
-from tests.golden_fill import assert_close, wave
+from tests.golden_fill import assert_close, published, wave
 
-GOLDEN = json.loads(
-    (Path(__file__).parents[1] / "golden" / "three_ways_depth.json").read_text(encoding="utf-8")
-)["berhu"]
+GOLDEN = published("three_ways_depth")["berhu"]
 
 
 @pytest.mark.parametrize("name", ["plain", "log"])

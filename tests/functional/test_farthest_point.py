@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,11 +13,9 @@ from drfpn_da.functional import (
     pairwise_distances,
     standardize_features,
 )
-from tests.golden_fill import assert_close
+from tests.golden_fill import assert_close, published
 
-GOLDEN = json.loads(
-    (Path(__file__).parents[1] / "golden" / "three_ways_depth.json").read_text(encoding="utf-8")
-)["selection"]
+GOLDEN = published("three_ways_depth")["selection"]
 
 
 def golden_distances():

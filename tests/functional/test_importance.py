@@ -1,8 +1,5 @@
 """Importance weights and rank regularisation against the published step, loops and differences."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -14,8 +11,9 @@ from drfpn_da.functional import (
     relabel_by_margin,
     split_by_importance,
 )
+from tests.golden_fill import published
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "scn.json").read_text())
+GOLDEN = published("scn")
 BETA, K = 0.7, 7
 BATCHES = [key for key in GOLDEN if key.startswith("N=")]
 

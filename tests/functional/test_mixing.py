@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -20,11 +17,9 @@ from drfpn_da.functional import (
     pixel_cross_entropy,
 )
 from drfpn_da.modeling.teacher import MeanTeacher
-from tests.golden_fill import cosine_sum, wave
+from tests.golden_fill import cosine_sum, published, wave
 
-GOLDEN = json.loads(
-    (Path(__file__).parents[1] / "golden" / "three_ways_mix.json").read_text(encoding="utf-8")
-)
+GOLDEN = published("three_ways_mix")
 MASKS = {key: value for key, value in GOLDEN["masks"].items() if key.startswith("B=")}
 CASES = 60
 

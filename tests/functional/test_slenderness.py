@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -16,6 +15,7 @@ from drfpn_da.functional.slenderness import (
     slenderness_from_polygons,
     slenderness_from_rotated_boxes,
 )
+from tests.golden_fill import published
 
 # Where the published code takes the axis-aligned box of a line.
 DEGENERATE = {"two distinct points", "collinear diagonal"}
@@ -47,8 +47,8 @@ def rotated(points, degrees):
     return np.asarray(points, dtype=float) @ turn
 
 
-def test_published_values(repository):
-    golden = json.loads((repository / "tests/golden/slender.json").read_text())["slenderness"]
+def test_published_values():
+    golden = published("slender")["slenderness"]
     shapes = {name: shape for name, shape in golden.items() if isinstance(shape, dict)}
     assert len(shapes) > 15
     values = slenderness_from_polygons([shape["polygons"] for shape in shapes.values()])

@@ -16,8 +16,8 @@ from tests.integration.composition import (
     cells_of_detectors,
     cells_of_pairs,
 )
-from tests.scripts import load_script
-from tests.tiny_detectors import make_inputs, make_target
+from tests.scripts import load_tool
+from tests.tiny_detectors import flat_outputs, make_inputs, make_target
 
 CELLS = [*cells_of_detectors(), *cells_of_pairs()]
 LEGAL = [cell for cell in CELLS if cell.refusal is None]
@@ -44,17 +44,6 @@ def make_batch():
     return [{**x, "domain": "source"} for x in make_inputs(2, 1, SIZE)], targets
 
 
-def tensors(outputs):
-    """Every tensor of a list of outputs."""
-    found = []
-    for output in outputs:
-        if "instances" in output:
-            fields = output["instances"].get_fields().values()
-            found += [f.tensor if hasattr(f, "tensor") else f for f in fields]
-        found += [output["sem_seg"]] if "sem_seg" in output else []
-    return found
-
-
 @pytest.mark.parametrize("cell", LEGAL, ids=str)
 def test_a_legal_pair_trains_a_step_and_is_loaded_again(cell):
     model = build(cell).train()
@@ -77,7 +66,7 @@ def test_a_legal_pair_trains_a_step_and_is_loaded_again(cell):
     state = again.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     with torch.no_grad():
-        first, second = (tensors(m.eval()(sources[:1])) for m in (model, again))
+        first, second = (flat_outputs(m.eval()(sources[:1])) for m in (model, again))
     assert len(first) == len(second) > 0
     assert all(map(torch.equal, first, second))
 
@@ -88,8 +77,8 @@ def test_an_illegal_pair_is_refused_with_its_reason(cell):
         build(cell)
 
 
-def test_committed_page_is_current(repository):
-    generator = load_script(repository / "tools" / "generate_composition_docs.py")
+def test_committed_page_is_current():
+    generator = load_tool("generate_composition_docs")
     page = generator.render(composition)
     assert generator.TARGET.read_text(encoding="utf-8") == page, "run `make docs` and commit"
     # Each "yes" is tried here, but for contexts beside the alignment that they are a part of.

@@ -6,7 +6,7 @@ import pytest
 from detectron2.evaluation.testing import flatten_results_dict
 
 from drfpn_da.config import argument_parser
-from tests.scripts import load_script
+from tests.scripts import load_tool
 from tests.tiny_coco import CLASSES, register_tiny, tiny_cfg, write_tiny_coco
 
 
@@ -17,42 +17,42 @@ def tiny(tmp_path):
     return tmp_path
 
 
-def run(repository, tool, *words):
+def run(tool, *words):
     """Run a tool; return its results by flat name, without those that are not a number."""
-    script = load_script(repository / "tools" / f"{tool}.py")
+    script = load_tool(tool)
     results = script.main(argument_parser().parse_args(list(words)))
     return {k: v for k, v in flatten_results_dict(results).items() if not math.isnan(v)}
 
 
-def test_train_then_evaluate_the_same(tiny, repository, capsys):
+def test_train_then_evaluate_the_same(tiny, capsys):
     cfg = tiny_cfg(tiny / "out", "tiny_tools")
     cfg.SOLVER.MAX_ITER = 2
     (tiny / "tiny.yaml").write_text(cfg.dump())
-    trained = run(repository, "train_net", "--config-file", str(tiny / "tiny.yaml"))
+    trained = run("train_net", "--config-file", str(tiny / "tiny.yaml"))
     printed = capsys.readouterr().out
     assert f"bbox/AP {' ' * 22} {trained['bbox/AP']:8.3f}" in printed
     metrics = (tiny / "out" / "metrics.json").read_bytes()
     weights = str(tiny / "out" / "model_final.pth")
 
     with pytest.raises(FileExistsError, match="--resume"):
-        run(repository, "train_net", "--config-file", str(tiny / "tiny.yaml"))
+        run("train_net", "--config-file", str(tiny / "tiny.yaml"))
     words = ["--config-file", str(tiny / "tiny.yaml"), "--eval-only"]
-    evaluated = run(repository, "train_net", *words, "MODEL.WEIGHTS", weights)
+    evaluated = run("train_net", *words, "MODEL.WEIGHTS", weights)
     assert evaluated == trained
-    assert run(repository, "train_net", *words, "--resume") == trained
+    assert run("train_net", *words, "--resume") == trained
     assert (tiny / "out" / "metrics.json").read_bytes() == metrics
 
 
-def test_test_time_augmentation(tiny, repository):
+def test_test_time_augmentation(tiny):
     cfg = tiny_cfg(tiny / "out", "tiny_tools")
     cfg.TEST.AUG.ENABLED, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE = True, (56, 64), 96
     (tiny / "tiny.yaml").write_text(cfg.dump())
-    results = run(repository, "train_net", "--config-file", str(tiny / "tiny.yaml"), "--eval-only")
+    results = run("train_net", "--config-file", str(tiny / "tiny.yaml"), "--eval-only")
     assert {"bbox/AP", "bbox_TTA/AP"} <= set(results)
 
 
 @pytest.fixture
-def lazy_config(tiny, repository):
+def lazy_config(tiny):
     """A LazyConfig of detectron2's usual parts: its own loader, schedule and evaluator."""
     (tiny / "yaml.yaml").write_text(tiny_cfg(tiny / "out", "tiny_tools").dump())
     (tiny / "lazy.py").write_text(
@@ -98,14 +98,12 @@ train.checkpointer.period = 2
     return str(tiny / "lazy.py")
 
 
-def test_lazy_config_trains_resumes_and_evaluates(tiny, repository, lazy_config):
+def test_lazy_config_trains_resumes_and_evaluates(tiny, lazy_config):
     def lazy(folder, *words):
         options = [f"train.output_dir={tiny / folder}"]
         flags = [word for word in words if word.startswith("--")]
         options += [word for word in words if not word.startswith("--")]
-        return run(
-            repository, "lazyconfig_train_net", "--config-file", lazy_config, *flags, *options
-        )
+        return run("lazyconfig_train_net", "--config-file", lazy_config, *flags, *options)
 
     trained = lazy("straight")
     assert set(trained) > {"bbox/AP", *(f"bbox/AP-{name}" for name in CLASSES)}

@@ -19,22 +19,10 @@ def test_two_processes_equal_one(tmp_path):
     # And a detector from the command line, as a user starts it.
     words = ["--register", "tiny_two_boxes", json_file, images, "--num-gpus", "2"]
     words += ["--config-file", "drfpn/bccd/faster_rcnn_mobilenetv2_drfpn.yaml"]
-    words += [
-        "MODEL.WEIGHTS",
-        "",
-        "MODEL.FPN.OUT_CHANNELS",
-        "32",
-        "MODEL.ROI_HEADS.NUM_CLASSES",
-        "2",
-    ]
-    words += [
-        "INPUT.MIN_SIZE_TRAIN",
-        "(64,)",
-        "INPUT.MIN_SIZE_TEST",
-        "64",
-        "MODEL.MOBILENETV2.NORM",
-    ]
-    words += ["BN", "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)", "TEST.EVAL_PERIOD", "0"]
+    words += ["MODEL.WEIGHTS", "", "MODEL.FPN.OUT_CHANNELS", "32", "MODEL.MOBILENETV2.NORM", "BN"]
+    words += ["MODEL.ROI_HEADS.NUM_CLASSES", "2", "INPUT.MIN_SIZE_TRAIN", "(64,)"]
+    words += ["INPUT.MIN_SIZE_TEST", "64", "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)"]
+    words += ["TEST.EVAL_PERIOD", "0"]
     words += ["DATASETS.TRAIN", "('tiny_two_boxes',)", "DATASETS.TEST", "('tiny_two_boxes',)"]
     words += ["OUTPUT_DIR", str(tmp_path / "boxes")]
     run_in_two_processes(train_both, tmp_path, words)

@@ -13,7 +13,7 @@ from drfpn_da.config import argument_parser
 from drfpn_da.data import register_image_folder
 from drfpn_da.engine import Trainer
 from tests.integration.two_patch_processes import train_in_double
-from tests.scripts import load_script
+from tests.scripts import load_tool
 from tests.tiny_coco import register_tiny, tiny_cfg
 
 
@@ -110,7 +110,7 @@ def train_both(folder: Path, words: list[str]) -> None:
         trainer = train_segmentor(folder, kind, kind)
         torch.save(trainer.model.module.state_dict(), folder / f"{kind}_{comm.get_rank()}.pth")
     train_in_double(folder / "patches", labelled_per_batch=1)
-    tool = load_script(Path(__file__).parents[2] / "tools" / "train_net.py")
+    tool = load_tool("train_net")
     results = tool.main(argument_parser().parse_args(words))
     if comm.is_main_process():
         (folder / "results.json").write_text(json.dumps(results["bbox"]))

@@ -13,8 +13,7 @@ from drfpn_da.labels.audit import AuditThresholds, audit_picture, iou_matrix
 from drfpn_da.labels.export import corrected_coco, to_cleanlab
 from drfpn_da.labels.review import read_review, write_review
 from drfpn_da.visualization.relabels import draw_crop, flow_table, relabel_page
-from tests.engine.relabelling import register
-from tests.tiny_coco import write_tiny_coco
+from tests.tiny_coco import register_tiny, write_tiny_coco
 
 NAMES = ("car", "person")
 
@@ -101,7 +100,7 @@ def test_overlaps_equal_detectron2():
 def corrected(tmp_path):
     """A data set, and a store with one correction applied and one proposed."""
     write_tiny_coco(tmp_path)
-    register("tiny_audit", tmp_path)
+    register_tiny("tiny_audit", tmp_path)
     records, annotations = load_indexed(["tiny_audit"])
     store = RelabelStore(annotations.datasets, {"margin": 0.2})
     store.record([Decision(0, 0, 1, 0.1, 0.8, 0.5, 9, 0.9)], annotations, 10)

@@ -1,16 +1,13 @@
 """Discriminators and domain losses against the published numbers (tests/golden/swda.json)."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from drfpn_da.functional import SOURCE, TARGET, focal_domain_loss, least_squares_domain_loss
 from drfpn_da.layers import GlobalDiscriminator, LocalDiscriminator
-from tests.golden_fill import assert_close, fill, wave
+from tests.golden_fill import assert_close, fill, published, wave
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "swda.json").read_text())
+GOLDEN = published("swda")
 KINDS = ("vgg", "resnet")
 CHANNELS = {"vgg": 512, "resnet": 1024}
 EXACT = {"atol": 1e-10, "rtol": 1e-10}

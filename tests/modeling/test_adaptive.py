@@ -8,31 +8,15 @@ from detectron2.utils.events import EventStorage
 
 from drfpn_da.modeling import AdaptiveModel, FeatureTaps
 from drfpn_da.objectives import OBJECTIVE_REGISTRY, Objective
-from tests.tiny_detectors import CONFIGS, make_inputs, make_target, tiny_config, total_loss
-
-ALIGN = (
-    *("MODEL.META_ARCHITECTURE", "AdaptiveModel"),
-    *("MODEL.ADAPT.OBJECTIVES", ["StrongWeakAlignment"]),
-    *("MODEL.STRONG_WEAK.GLOBAL.NORM", "GN"),
-    *("MODEL.STRONG_WEAK.GLOBAL.CHANNELS", [64, 64, 64]),
-    *("MODEL.STRONG_WEAK.LOCAL.CHANNELS", [64, 32]),
+from tests.tiny_detectors import (
+    CONFIGS,
+    adapted_config,
+    flat_outputs,
+    make_inputs,
+    make_target,
+    tiny_config,
+    total_loss,
 )
-
-
-def adapted_config(kind, *options):
-    architecture = tiny_config(kind).MODEL.META_ARCHITECTURE
-    return tiny_config(kind, *ALIGN, "MODEL.ADAPT.DETECTOR", architecture, *options)
-
-
-def flat_outputs(outputs):
-    """Every tensor of a list of detectron2 outputs."""
-    found = []
-    for output in outputs:
-        if "instances" in output:
-            fields = output["instances"].get_fields()
-            found += [f.tensor if hasattr(f, "tensor") else f for f in fields.values()]
-        found += [output["sem_seg"]] if "sem_seg" in output else []
-    return found
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

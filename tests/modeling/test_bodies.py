@@ -2,21 +2,19 @@
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import build_backbone
 from detectron2.modeling.backbone import SwinTransformer, ViT
 from detectron2.modeling.backbone.vit import SimpleFeaturePyramid
 from torch import nn
 
-from drfpn_da import add_drfpn_da_config
+from drfpn_da.config.setup import base_cfg
 from drfpn_da.layers.frozen_norm import FoldedNorm
 from drfpn_da.modeling import DRFPN, MobileNetV2, TimmBackbone
 
 
 def config(body, **options):
-    cfg = get_cfg()
-    add_drfpn_da_config(cfg)
+    cfg = base_cfg()
     cfg.MODEL.BACKBONE.NAME = "build_drfpn_backbone"
     cfg.MODEL.DRFPN.BODY = body
     cfg.MODEL.FPN.IN_FEATURES = ["res2", "res3", "res4", "res5"]

@@ -18,7 +18,6 @@ OPTIONS = ["MODEL.DEPTH.CHANNELS", [4, 6, 8], "MODEL.DEPTH.POSE.CHANNELS", [4, 8
 def tiny_model(*options):
     torch.manual_seed(0)
     cfg = model_zoo.get_config("depth/streets/mobilenetv2_mini.yaml")
-    cfg.defrost()
     cfg.merge_from_list(["MODEL.DEVICE", "cpu", *OPTIONS, *options])
     return build_model(cfg)
 

@@ -13,7 +13,6 @@ from drfpn_da.labels import student_error
 def build(*options):
     torch.manual_seed(0)
     cfg = model_zoo.get_config("depth/streets/student_mobilenetv2_mini.yaml")
-    cfg.defrost()
     cfg.merge_from_list(["MODEL.DEPTH.CHANNELS", [4, 6, 8], "MODEL.DEVICE", "cpu", *options])
     return build_model(cfg).train()
 

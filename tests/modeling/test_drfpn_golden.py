@@ -1,8 +1,5 @@
 """DRFPN against the numbers of the published implementation (tests/golden/drfpn.json)."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
@@ -12,9 +9,9 @@ from drfpn_da.functional import offset_warp
 from drfpn_da.layers import ChannelRefinementBlock, PyramidPooling, SpatialRefinementBlock
 from drfpn_da.modeling import DRFPNNeck, LastLevelP6P7
 from drfpn_da.modeling.backbone.drfpn import AUTHORS_CRB, AUTHORS_SRB
-from tests.golden_fill import assert_close, canonical_name, cosine_sum, fill, wave
+from tests.golden_fill import assert_close, canonical_name, cosine_sum, fill, published, wave
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "drfpn.json").read_text())
+GOLDEN = published("drfpn")
 VARIANTS = ("rcnn", "retinanet", "fcos")
 
 

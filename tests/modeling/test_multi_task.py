@@ -32,7 +32,6 @@ SHAPES = {"a": ShapeSpec(channels=3, stride=4), "b": ShapeSpec(channels=5, strid
 def build(name, *options):
     torch.manual_seed(0)
     cfg = model_zoo.get_config(name)
-    cfg.defrost()
     cfg.merge_from_list([*TINY, "MODEL.TEACHER.START_ITER", 0])
     if cfg.MODEL.META_ARCHITECTURE == "DepthMixSegmentor":
         cfg.MODEL.DEPTH_MIX.START_ITER = 0

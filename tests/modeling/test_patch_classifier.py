@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,13 +15,11 @@ from torch import nn
 from drfpn_da.functional import mixup
 from drfpn_da.labels import SoftLabelStore
 from drfpn_da.modeling import PatchClassifier, SoftLabelClassifier
-from drfpn_da.modeling.meta_arch.soft_label_classifier import evaluating
-from tests.golden_fill import assert_close, wave
+from drfpn_da.modeling.feature_taps import evaluating
+from tests.golden_fill import assert_close, published, wave
 from tests.tiny_patches import tiny_patch_cfg
 
-GOLDEN = json.loads(
-    (Path(__file__).parents[1] / "golden" / "pseudo_label.json").read_text(encoding="utf-8")
-)
+GOLDEN = published("pseudo_label")
 
 
 class Identity(Backbone):

@@ -21,7 +21,6 @@ PUBLISHED = "strong_weak/foggy_cityscapes/faster_rcnn_vgg16.yaml"
 def published():
     """The published model with narrow linear layers."""
     cfg = model_zoo.get_config(PUBLISHED)
-    cfg.defrost()
     cfg.merge_from_list(
         "MODEL.DEVICE cpu MODEL.WEIGHTS '' MODEL.ROI_BOX_HEAD.FC_DIM 16 "
         "MODEL.RPN.POST_NMS_TOPK_TRAIN 50 MODEL.RPN.POST_NMS_TOPK_TEST 10".split()

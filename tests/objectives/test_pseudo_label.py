@@ -9,8 +9,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from tests.modeling.test_adaptive import ALIGN
-from tests.tiny_detectors import make_inputs, make_target, tiny_config
+from tests.tiny_detectors import ALIGN, make_inputs, make_target, tiny_config
 
 # Untrained detectors are sure of nothing: every detection becomes a label.
 SURE = (

@@ -12,8 +12,13 @@ from drfpn_da.layers import GlobalDiscriminator, LocalDiscriminator
 from drfpn_da.modeling import AdaptiveModel
 from drfpn_da.objectives import AlignmentTap, StrongWeakAlignment
 from drfpn_da.objectives.monitor import DomainMonitor
-from tests.modeling.test_adaptive import adapted_config, flat_outputs
-from tests.tiny_detectors import make_inputs, make_target, tiny_config
+from tests.tiny_detectors import (
+    adapted_config,
+    flat_outputs,
+    make_inputs,
+    make_target,
+    tiny_config,
+)
 
 WITH_CONTEXT = ("MODEL.STRONG_WEAK.CONTEXT.ENABLED", True)
 RCNN = ["faster_rcnn", "faster_rcnn_c4", "cascade_mask_rcnn", "panoptic_fpn"]

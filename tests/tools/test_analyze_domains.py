@@ -17,7 +17,7 @@ from PIL import Image
 from drfpn_da.data import register_image_folder
 from drfpn_da.engine import pool_features
 from drfpn_da.visualization import DomainPanel, draw_domains
-from tests.scripts import load_script
+from tests.scripts import load_tool
 from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
 
 SOURCE, BRIGHT, SEM_SEG = "domains_source", "domains_bright", "domains_sem_seg"
@@ -46,8 +46,8 @@ def setting(tmp_path_factory):
 
 
 @pytest.fixture
-def run(setting, repository):
-    main = load_script(repository / "tools" / "analyze_domains.py").main
+def run(setting):
+    main = load_tool("analyze_domains").main
     return lambda *arguments: main(
         ["--config-file", str(setting / "model.yaml"), *map(str, arguments)]
     )

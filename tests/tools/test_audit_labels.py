@@ -9,13 +9,13 @@ from detectron2.modeling import build_model
 
 from drfpn_da.data import load_indexed
 from drfpn_da.labels import Decision, RelabelStore
-from tests.scripts import load_script
-from tests.tiny_coco import tiny_cfg, write_tiny_coco
+from tests.scripts import load_tool
+from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
 
 
 @pytest.fixture
-def tool(repository):
-    return load_script(repository / "tools" / "audit_labels.py").main
+def tool():
+    return load_tool("audit_labels").main
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +62,7 @@ def test_sweep_finds_reports_and_exports(tool, folder, tmp_path):
 
 @pytest.fixture
 def journal(tool, folder, tmp_path):
-    from tests.engine.relabelling import register
-
-    register("tiny_tool", folder)
+    register_tiny("tiny_tool", folder)
     _, annotations = load_indexed(["tiny_tool"])
     store = RelabelStore(annotations.datasets, {"margin": 0.2})
     for number, i in enumerate((0, 2)):

@@ -16,17 +16,11 @@ from PIL import Image
 from drfpn_da import model_zoo
 from drfpn_da.engine import pool_grid_features
 from drfpn_da.labels import Selection, random_order
-from tests.scripts import load_script
+from tests.scripts import load_tool
 
 CONFIG = "depth/streets/mobilenetv2_mini.yaml"
-SMALL = [
-    "MODEL.DEPTH.CHANNELS",
-    "[4,6,8]",
-    "INPUT.MIN_SIZE_TEST",
-    "32",
-    "INPUT.MAX_SIZE_TEST",
-    "64",
-]
+SMALL = ["MODEL.DEPTH.CHANNELS", "[4,6,8]"]
+SMALL += ["INPUT.MIN_SIZE_TEST", "32", "INPUT.MAX_SIZE_TEST", "64"]
 COUNT = 8
 
 
@@ -40,7 +34,6 @@ def setting(tmp_path_factory):
         (folder / "images" / f"part{i % 2}").mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / "images" / f"part{i % 2}" / f"{i}.png")
     cfg = model_zoo.get_config(CONFIG)
-    cfg.defrost()
     cfg.merge_from_list([*SMALL, "MODEL.DEVICE", "cpu"])
     torch.manual_seed(0)
     model = build_model(cfg).eval()
@@ -48,9 +41,9 @@ def setting(tmp_path_factory):
     return folder, cfg, model
 
 
-def run(repository, name, setting, *options, weights="model.pth"):
+def run(name, setting, *options, weights="model.pth"):
     folder = setting[0]
-    tool = load_script(repository / "tools" / f"{name}.py")
+    tool = load_tool(name)
     arguments = [*options, "--config-file", CONFIG, "--images", str(folder / "images")]
     return tool.main(
         [*arguments, *SMALL, "MODEL.WEIGHTS", str(folder / weights), "DATALOADER.NUM_WORKERS", "0"]
@@ -60,9 +53,8 @@ def run(repository, name, setting, *options, weights="model.pth"):
 @pytest.fixture(scope="module")
 def predicted(setting):
     """The folder that tools/predict_depth.py wrote."""
-    repository = Path(__file__).resolve().parents[2]
     output = setting[0] / "disparity"
-    run(repository, "predict_depth", setting, "--output", str(output), "--draw", "1")
+    run("predict_depth", setting, "--output", str(output), "--draw", "1")
     return output
 
 
@@ -81,31 +73,31 @@ def test_disparity_reads_back_within_a_step(setting, predicted):
     np.testing.assert_allclose(stored, expected.numpy(), atol=0.6 / index["scale"] + 1e-6)
 
 
-def test_nothing_is_overwritten_unasked(repository, setting, predicted):
+def test_nothing_is_overwritten_unasked(setting, predicted):
     before = (predicted / "part0" / "0.png").stat().st_mtime_ns
     with pytest.raises(SystemExit, match=r"exists .*--overwrite"):
-        run(repository, "predict_depth", setting, "--output", str(predicted))
+        run("predict_depth", setting, "--output", str(predicted))
     assert (predicted / "part0" / "0.png").stat().st_mtime_ns == before
-    run(repository, "predict_depth", setting, "--output", str(predicted), "--overwrite")
+    run("predict_depth", setting, "--output", str(predicted), "--overwrite")
     assert (predicted / "part0" / "0.png").stat().st_mtime_ns > before
 
 
-def test_selection_by_diversity(repository, setting, tmp_path):
+def test_selection_by_diversity(setting, tmp_path):
     options = ["--budgets", "2", "5", "--output", str(tmp_path / "s.json"), "--seed", "43"]
-    result = run(repository, "select_annotations", setting, *options, "--feature", "res4")
+    result = run("select_annotations", setting, *options, "--feature", "res4")
     selection = Selection.load(result["json"])
     assert selection.indices[0] == random_order(COUNT, 43)[0]
     assert len(set(selection.file_names)) == 5 and selection.pool == COUNT
     assert Path(result["picture"]).is_file()
     options[:3] = ["--budgets", "2"]
-    shorter = run(repository, "select_annotations", setting, *options)["selection"]
+    shorter = run("select_annotations", setting, *options)["selection"]
     assert shorter.file_names == selection.budget(2)
     options[1:2] = ["6", "--start", result["json"]]
-    longer = run(repository, "select_annotations", setting, *options)["selection"]
+    longer = run("select_annotations", setting, *options)["selection"]
     assert longer.file_names[:5] == selection.file_names and len(set(longer.indices)) == 6
 
 
-def test_selection_by_disagreement(repository, setting, predicted, tmp_path):
+def test_selection_by_disagreement(setting, predicted, tmp_path):
     """A student that is the teacher everywhere but on one picture: that one is chosen."""
     student = tmp_path / "student"
     index = json.loads((predicted / "disparity.json").read_text())
@@ -119,14 +111,13 @@ def test_selection_by_disagreement(repository, setting, predicted, tmp_path):
     common = ["--teacher", str(predicted), "--student", str(student), "--budgets", "2", "3"]
     common += ["--output", str(tmp_path / "s.json")]
     for method, seed in (("uncertainty", 0), ("both", 0)):
-        result = run(
-            repository, "select_annotations", setting, "--method", method, *common,
+        result = run("select_annotations", setting, "--method", method, *common,
             "--seed", str(seed), "--weight", "1000", "--feature", "decoder.after.8",
         )  # fmt: skip
         assert 5 in result["selection"].indices
 
 
-def test_cycles_train_a_student_on_what_is_selected(repository, setting, predicted, tmp_path):
+def test_cycles_train_a_student_on_what_is_selected(setting, predicted, tmp_path):
     """Two cycles: the first list is what diversity gives, each student learns the list so far."""
     student = tmp_path / "student.yaml"
     base = model_zoo.get_config_file("depth/streets/student_mobilenetv2_mini.yaml")
@@ -149,10 +140,9 @@ SOLVER:
     )
     options = ["--teacher", str(predicted), "--budgets", "2", "4", "5", "--seed", "43"]
     options += ["--student-config", str(student), "--output", str(tmp_path / "s.json")]
-    result = run(repository, "select_annotations", setting, "--method", "both", *options)
+    result = run("select_annotations", setting, "--method", "both", *options)
     names = result["selection"].file_names
-    diverse = run(
-        repository, "select_annotations", setting, "--budgets", "2", "--seed", "43",
+    diverse = run("select_annotations", setting, "--budgets", "2", "--seed", "43",
         "--output", str(tmp_path / "d.json"),
     )  # fmt: skip
     assert names[:2] == diverse["selection"].file_names and len(set(names)) == 5
@@ -162,18 +152,18 @@ SOLVER:
         weights = torch.load(folder / "model_final.pth", weights_only=True)
         assert weights["iteration"] == iterations - 1
     with pytest.raises(FileExistsError, match="s_students holds other students"):
-        run(repository, "select_annotations", setting, "--method", "both", *options)
+        run("select_annotations", setting, "--method", "both", *options)
     options[options.index(str(student))] = CONFIG
     options[-1] = str(tmp_path / "t.json")
     with pytest.raises(ValueError, match="'SelfSupervisedDepth'; write DepthStudent"):
-        run(repository, "select_annotations", setting, "--method", "both", *options)
+        run("select_annotations", setting, "--method", "both", *options)
 
 
-def test_budget_larger_than_the_pool_is_refused(repository, setting):
+def test_budget_larger_than_the_pool_is_refused(setting):
     with pytest.raises(SystemExit, match="9 pictures is larger than the pool of 8"):
-        run(repository, "select_annotations", setting, "--budgets", "4", "9")
+        run("select_annotations", setting, "--budgets", "4", "9")
     with pytest.raises(SystemExit, match="needs --teacher, and --student or --student-config"):
-        run(repository, "select_annotations", setting, "--method", "both", "--budgets", "4")
+        run("select_annotations", setting, "--method", "both", "--budgets", "4")
 
 
 def test_grid_features_leave_padding_out(setting):

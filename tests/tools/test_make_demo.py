@@ -11,7 +11,7 @@ from PIL import Image
 
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.visualization import Page
-from tests.scripts import load_script
+from tests.scripts import load_tool
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def write_run(folder, *records):
 
 
 @pytest.mark.slow
-def test_demonstration_writes_page_and_picture(repository, part, tmp_path, capsys):
-    tool = load_script(repository / "tools" / "make_demo.py")
+def test_demonstration_writes_page_and_picture(part, tmp_path, capsys):
+    tool = load_tool("make_demo")
     words = ["--length", "0.02", "--train-size", "mini", "--test-size", "mini"]
     folder = tool.main([*words, "--output", str(tmp_path / "demo")])
     page = (folder / "index.html").read_text()

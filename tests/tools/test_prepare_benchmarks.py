@@ -7,7 +7,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from drfpn_da.data.datasets.benchmarks import BENCHMARKS, count_files
 
-from ..scripts import load_script
+from ..scripts import load_tool
 from ..tiny_benchmarks import (
     cityscapesscripts,  # noqa: F401
     write_cityscapes,
@@ -17,11 +17,11 @@ from ..tiny_benchmarks import (
 
 
 @pytest.fixture
-def tool(repository, tmp_path, monkeypatch):
+def tool(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "data"))
     monkeypatch.setenv("DRFPN_DA_CACHE", str(tmp_path / "cache"))
     (tmp_path / "data").mkdir()
-    return load_script(repository / "tools" / "prepare_benchmarks.py")
+    return load_tool("prepare_benchmarks")
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

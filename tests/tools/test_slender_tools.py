@@ -10,24 +10,19 @@ from PIL import Image
 
 from drfpn_da.data.merge_coco import merge_slender
 from drfpn_da.evaluation.slender_misses import worst_misses
-from tests.scripts import load_script
+from tests.scripts import load_tool
 from tests.tiny_coco import write_tiny_coco
 
 TALL, WIDE, SQUARE = [10.0, 10.0, 5.0, 50.0], [5.0, 60.0, 60.0, 6.0], [20.0, 20.0, 30.0, 30.0]
-
-
-@pytest.fixture
-def tool(repository):
-    return lambda name: load_script(repository / "tools" / f"{name}.py")
 
 
 def annotation(number, box, image=1, category=1, **more):
     return {"id": number, "image_id": image, "category_id": category, "bbox": box, **more}
 
 
-def test_stats_count_and_draw(tool, tmp_path, capsys):
+def test_stats_count_and_draw(tmp_path, capsys):
     labels, _ = write_tiny_coco(tmp_path)  # eight squares and eight bars of 32 x 10
-    (picture,) = tool("slender_stats").main([labels, "--output", str(tmp_path / "out")])
+    (picture,) = load_tool("slender_stats").main([labels, "--output", str(tmp_path / "out")])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     rows = {line[0]: line[1:] for line in lines if line}
     assert rows["bar"][:3] == ["8", "0.312", "0"] and rows["bar"][4] == "8"
@@ -36,7 +31,7 @@ def test_stats_count_and_draw(tool, tmp_path, capsys):
     assert np.asarray(Image.open(picture)).std() > 10
 
 
-def test_sheet_shows_the_misses(tool, tmp_path):
+def test_sheet_shows_the_misses(tmp_path):
     labels, images = write_tiny_coco(tmp_path)
     data = json.loads((tmp_path / "tiny.json").read_text())
     bars = [a for a in data["annotations"] if a["category_id"] == 2]
@@ -45,15 +40,15 @@ def test_sheet_shows_the_misses(tool, tmp_path):
     ]
     (tmp_path / "results.json").write_text(json.dumps(results))
     arguments = [labels, "--results", str(tmp_path / "results.json"), "--images", images]
-    written = tool("slender_stats").main([*arguments, "--output", str(tmp_path / "out")])
+    written = load_tool("slender_stats").main([*arguments, "--output", str(tmp_path / "out")])
     sheet = np.asarray(Image.open(written[1]))
     assert sheet.shape[1] < 3 * 260, "two of the eight bars were missed"
     green = (sheet == (0, 190, 90)).all(axis=2)
     assert green.sum() > 200 and not (sheet == (230, 60, 40)).all(axis=2).any()
 
 
-def test_bad_files_are_named(tool, tmp_path):
-    main = tool("slender_stats").main
+def test_bad_files_are_named(tmp_path):
+    main = load_tool("slender_stats").main
     bad = tmp_path / "bad.json"
     for text, words in (
         ("{", r"bad\.json: "),
@@ -101,7 +96,7 @@ def coco(names, annotations, images=2, prefix=""):
     }
 
 
-def test_merge_keeps_the_slender_and_ignores_the_others(tool, tmp_path):
+def test_merge_keeps_the_slender_and_ignores_the_others(tmp_path):
     first = coco(["person", "tie"], [annotation(5, SQUARE), annotation(9, TALL, category=2)])
     second = coco(
         ["tie", "banana", "person"],
@@ -116,7 +111,7 @@ def test_merge_keeps_the_slender_and_ignores_the_others(tool, tmp_path):
     for file, data in zip(files, (first, second)):
         file.write_text(json.dumps(data))
     arguments = [*map(str, files), "--prefixes", "a/", "b/", "--output", str(tmp_path / "c.json")]
-    path = tool("merge_slender").main(arguments)
+    path = load_tool("merge_slender").main(arguments)
     merged = json.loads(path.read_text())
     assert [i["file_name"] for i in merged["images"]] == ["a/1.png", "a/2.png", "b/2.png"]
     assert merged["annotations"][:2] == first["annotations"]
@@ -125,7 +120,7 @@ def test_merge_keeps_the_slender_and_ignores_the_others(tool, tmp_path):
     ]
     assert new == [(10, 3, 2, 0), (11, 3, 1, 1)]
     assert merged["categories"] == first["categories"] and merged["info"]["slender_added"] == 1
-    again = tool("merge_slender").main(arguments)
+    again = load_tool("merge_slender").main(arguments)
     assert again != path and path.exists(), "nothing is overwritten"
 
 

@@ -9,7 +9,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 from PIL import Image
 
-from tests.scripts import load_script
+from tests.scripts import load_tool
 from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
 
 DATASET = "tools_tiny"
@@ -39,23 +39,18 @@ def setting(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def tool(repository):
-    return lambda name: load_script(repository / "tools" / f"{name}.py")
-
-
-def _demo(tool, setting, *arguments):
+def _demo(setting, *arguments):
     np.random.seed(0)  # noqa: NPY002  (the shades of drawn instances)
     config = ["--config-file", str(setting / "model.yaml"), "--confidence-threshold", "0"]
-    return tool("demo").main([*config, *map(str, arguments)])
+    return load_tool("demo").main([*config, *map(str, arguments)])
 
 
-def test_demo_draws_a_folder_and_overwrites_nothing(tool, setting, tmp_path):
+def test_demo_draws_a_folder_and_overwrites_nothing(setting, tmp_path):
     arguments = ["--input", setting / "images", "--output", tmp_path]
     weights = ["MODEL.WEIGHTS", setting / "model_0.pth"]
-    first = _demo(tool, setting, *arguments, *weights)
+    first = _demo(setting, *arguments, *weights)
     before = [path.read_bytes() for path in first]
-    second = _demo(tool, setting, *arguments, *weights)
+    second = _demo(setting, *arguments, *weights)
     assert [p.name for p in first] == [f"picture_{i}.png" for i in range(3)]
     assert [p.name for p in second] == [f"picture_{i}-2.png" for i in range(3)]
     assert before == [path.read_bytes() for path in first]
@@ -64,12 +59,12 @@ def test_demo_draws_a_folder_and_overwrites_nothing(tool, setting, tmp_path):
     assert drawn.shape == image.shape and (drawn != image).any()
 
 
-def test_demo_compares_two_checkpoints(tool, setting, tmp_path):
+def test_demo_compares_two_checkpoints(setting, tmp_path):
     config, picture = setting / "model.yaml", setting / "images" / "picture_0.png"
     weights = [setting / "model_0.pth", setting / "model_1.pth"]
-    (one,) = _demo(tool, setting, "--input", picture, "--output", tmp_path / "one.png",
+    (one,) = _demo(setting, "--input", picture, "--output", tmp_path / "one.png",
                    "MODEL.WEIGHTS", weights[0])  # fmt: skip
-    (both,) = _demo(tool, setting, "--compare", weights[0], f"{config}:{weights[1]}",
+    (both,) = _demo(setting, "--compare", weights[0], f"{config}:{weights[1]}",
                     "--input", picture, "--output", tmp_path / "both.png")  # fmt: skip
     one, both = np.asarray(Image.open(one)), np.asarray(Image.open(both))
     height, width = one.shape[:2]
@@ -78,7 +73,7 @@ def test_demo_compares_two_checkpoints(tool, setting, tmp_path):
     assert (left != right).any()
 
 
-def test_demo_draws_a_video(tool, setting, tmp_path):
+def test_demo_draws_a_video(setting, tmp_path):
     cv2 = pytest.importorskip("cv2")
     film = str(tmp_path / "film.avi")
     writer = cv2.VideoWriter(film, cv2.VideoWriter_fourcc(*"MJPG"), 5, (96, 64))
@@ -87,23 +82,23 @@ def test_demo_draws_a_video(tool, setting, tmp_path):
     for value in (0, 120):
         writer.write(np.full((64, 96, 3), value, np.uint8))
     writer.release()
-    (written,) = _demo(tool, setting, "--input", film, "--output", tmp_path / "out")
+    (written,) = _demo(setting, "--input", film, "--output", tmp_path / "out")
     capture = cv2.VideoCapture(str(written))
     frames = [capture.read()[1] for _ in range(2)]
     assert written.name == "film.mp4" and frames[0].shape == (320, 480, 3)
     assert not capture.read()[0]
 
 
-def test_demo_names_what_it_cannot_find(tool, setting, tmp_path):
+def test_demo_names_what_it_cannot_find(setting, tmp_path):
     with pytest.raises(SystemExit, match=r"nowhere\.png: no such file"):
-        _demo(tool, setting, "--input", tmp_path / "nowhere.png")
+        _demo(setting, "--input", tmp_path / "nowhere.png")
     with pytest.raises(SystemExit, match="give --input or --webcam"):
-        _demo(tool, setting)
+        _demo(setting)
 
 
 @pytest.mark.parametrize("source", ["annotation", "dataloader"])
-def test_visualize_data(tool, setting, tmp_path, source):
-    written = tool("visualize_data").main(
+def test_visualize_data(setting, tmp_path, source):
+    written = load_tool("visualize_data").main(
         ["--source", source, "--config-file", str(setting / "model.yaml"), "--number", "2",
          "--output", str(tmp_path)]
     )  # fmt: skip
@@ -115,8 +110,8 @@ def test_visualize_data(tool, setting, tmp_path, source):
         assert 0.05 < (drawn.max(axis=2) > 80).mean() < 0.6
 
 
-def test_visualize_target_views(tool, setting, tmp_path):
-    written = tool("visualize_data").main(
+def test_visualize_target_views(setting, tmp_path):
+    written = load_tool("visualize_data").main(
         ["--source", "target", "--config-file", str(setting / "model.yaml"), "--number", "2",
          "--dataset", "streets_mini_foggy_train", "--output", str(tmp_path),
          "INPUT.TARGET_VIEWS", "['weak', 'strong']"]
@@ -125,13 +120,13 @@ def test_visualize_target_views(tool, setting, tmp_path):
     # Two pictures of twice their height beside each other.
     assert all(np.asarray(Image.open(path)).shape[1] > 2 * 600 for path in written)
     with pytest.raises(SystemExit, match=r"DATASETS\.TARGET"):
-        tool("visualize_data").main(
+        load_tool("visualize_data").main(
             ["--source", "target", "--config-file", str(setting / "model.yaml")]
         )
 
 
-def test_analysis_counts_every_parameter_once_and_known_convolutions(tool, setting, capsys):
-    rows = tool("analyze_model").main(
+def test_analysis_counts_every_parameter_once_and_known_convolutions(setting, capsys):
+    rows = load_tool("analyze_model").main(
         ["--config-file", str(setting / "model.yaml"), "--input-size", "64", "96"]
     )
     table = {part: (parameters, gmacs) for part, parameters, gmacs in rows}
@@ -149,23 +144,23 @@ def test_analysis_counts_every_parameter_once_and_known_convolutions(tool, setti
     assert "neck, all" in capsys.readouterr().out
 
 
-def test_analysis_of_a_lazy_config(tool, tmp_path, capsys):
+def test_analysis_of_a_lazy_config(tmp_path, capsys):
     config = tmp_path / "lazy.py"
     config.write_text(
         "from detectron2.config import LazyCall as L\n"
         "from detectron2.modeling.backbone import BasicStem\n"
         "model = L(BasicStem)(in_channels=3, out_channels=8)\n"
     )
-    rows = tool("analyze_model").main(["--config-file", str(config), "--tasks", "parameter"])
+    rows = load_tool("analyze_model").main(["--config-file", str(config), "--tasks", "parameter"])
     assert rows[-1] == ["model", 3 * 8 * 49 + 2 * 8]  # a 7x7 convolution and its norm
 
 
 @pytest.mark.parametrize("part", ["backbone", "detector"])
 @pytest.mark.parametrize("form", ["torchscript", "onnx"])
-def test_export_equals_the_original(tool, setting, tmp_path, part, form):
+def test_export_equals_the_original(setting, tmp_path, part, form):
     if form == "onnx":
         pytest.importorskip("onnxruntime")
-    rows = tool("export_model").main(
+    rows = load_tool("export_model").main(
         ["--config-file", str(setting / "model.yaml"), "--part", part, "--format", form,
          "--size", "64", "96", "--output", str(tmp_path),
          "MODEL.WEIGHTS", str(setting / "model_0.pth")]
@@ -176,7 +171,7 @@ def test_export_equals_the_original(tool, setting, tmp_path, part, form):
     assert written.suffix == {"torchscript": ".ts", "onnx": ".onnx"}[form]
 
 
-def test_export_notices_a_difference(tool):
-    compare = tool("export_model").compare
+def test_export_notices_a_difference():
+    compare = load_tool("export_model").compare
     rows = compare(lambda x: [x, x, x], lambda x: [x, x + 1e-3, x[:1]], torch.ones(3), list("abc"))
     assert [row[-1] for row in rows] == ["equal", "FAILED", "FAILED"]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from detectron2.data.datasets import load_coco_json
 
+from ...files import cache_root
 from .catalog import register_dataset, set_paths
-from .paths import build_once, cache_root, fingerprint, require_layout
+from .paths import build_once, fingerprint, require_layout
 
 SPLITS = ("train", "val", "trainval", "test")
 CLASSES = ["WBC", "RBC", "Platelets"]
@@ -61,6 +62,5 @@ def register() -> None:
             partial(load_bccd, split),
             thing_classes=CLASSES,
             evaluator_type="coco",
-            evaluator_types=["coco"],
             mask_format="none",
         )

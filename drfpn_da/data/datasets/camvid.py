@@ -8,7 +8,6 @@ its place, detectron2's usual ignore value: stock mappers, losses and evaluators
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from functools import partial
@@ -19,8 +18,10 @@ from detectron2.data.datasets import load_coco_json
 from PIL import Image
 from pycocotools import mask as mask_util
 
+from ...files import cache_root
 from .catalog import register_dataset, set_paths
-from .paths import build_once, cache_root, fingerprint, require_layout
+from .coco_files import write_coco
+from .paths import build_once, fingerprint, require_layout
 
 SPLITS = ("train", "val")
 # Day to dusk, by sequence and frame number (30 a second, every 30th is labelled). All pictures are
@@ -178,10 +179,7 @@ def _write_derived(pictures: list[Path], labels: list[Path], folder: Path) -> No
         for annotation in weak_instances(label):
             annotation.update(id=len(annotations) + 1, image_id=index)
             annotations.append(annotation)
-    categories = [{"id": i, "name": name} for i, name in enumerate(BOX_CLASSES, start=1)]
-    data = {"info": {}, "licenses": [], "categories": categories}
-    data = {**data, "images": images, "annotations": annotations}
-    (folder / "boxes.json").write_text(json.dumps(data))
+    write_coco(folder / "boxes.json", BOX_CLASSES, images, annotations)
 
 
 def weak_instances(label: np.ndarray) -> list[dict]:
@@ -238,7 +236,6 @@ def register() -> None:
             f"camvid_{split}",
             partial(load_camvid, split),
             evaluator_type="sem_seg",
-            evaluator_types=["sem_seg"],
             **common,
         )
         register_dataset(

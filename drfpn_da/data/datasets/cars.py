@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from .catalog import register_dataset
-from .coco_files import Labelled, clip_box, load_derived, picture_size
+from .coco_files import Labelled, clip_box, load_derived, picture_size, register_derived
 from .paths import require_layout
 from .voc_format import load_voc_format
 
@@ -89,11 +88,4 @@ def _read_kitti(picture: Path, labels: Path) -> Labelled:
 def register() -> None:
     """Register ``sim10k_cars_train`` and ``kitti_cars_train``."""
     for name, load in (("sim10k_cars_train", load_sim10k), ("kitti_cars_train", load_kitti)):
-        register_dataset(
-            name,
-            load,
-            thing_classes=CLASSES,
-            evaluator_type="coco",
-            evaluator_types=["coco", "voc_of_coco"],
-            mask_format="none",
-        )
+        register_derived(name, load, CLASSES)

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ...files import cache_root
 from .catalog import register_dataset
-from .paths import build_once, cache_root, fingerprint, require_layout
+from .paths import build_once, fingerprint, require_layout
 
 FILE = "cifar10n_4000.npz"
 CLASSES = [
@@ -130,5 +131,4 @@ def register() -> None:
             partial(load_cifar10n, split, suffix),
             thing_classes=CLASSES,
             evaluator_type="classification",
-            evaluator_types=["classification"],
         )

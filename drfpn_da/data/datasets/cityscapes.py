@@ -12,8 +12,7 @@ from detectron2.data.datasets.cityscapes import load_cityscapes_instances
 from pycocotools import mask as mask_util
 
 from ...compat import install_cityscapes_bridge
-from .catalog import register_dataset
-from .coco_files import Labelled, derived_json, load_derived
+from .coco_files import Labelled, derived_json, load_derived, register_derived
 from .paths import require_layout
 
 SPLITS = ("train", "val")
@@ -129,11 +128,5 @@ def register() -> None:
 
 
 def _register(name: str, split: str, classes: list[str], beta: str = "") -> None:
-    register_dataset(
-        name,
-        partial(load_cityscapes, name, split, classes, beta),
-        thing_classes=classes,
-        evaluator_type="coco",
-        evaluator_types=["coco", "voc_of_coco"],
-        mask_format="bitmask",
-    )
+    load = partial(load_cityscapes, name, split, classes, beta)
+    register_derived(name, load, classes, mask_format="bitmask")

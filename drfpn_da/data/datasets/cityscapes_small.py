@@ -8,7 +8,6 @@ small pictures and, where they are there, the frames before and after.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from detectron2.data import transforms as T
 from detectron2.data.datasets.builtin_meta import CITYSCAPES_CATEGORIES
 from PIL import Image
 
+from ...files import write_whole
 from ...labels.selection import random_order
 from ..intrinsics import check_intrinsics, transform_intrinsics
 from .catalog import register_dataset, set_paths
@@ -210,11 +210,9 @@ def write_budgets(folder: Path, budgets: Sequence[int], seed: int) -> list[Path]
     for budget in budgets:
         if not 0 < budget <= len(records):
             raise ValueError(f"--budgets {budget}: {folder} has {len(records)} pictures")
-        names = [records[i]["file_name"] for i in order[:budget]]
+        text = "".join(records[i]["file_name"] + "\n" for i in order[:budget]).encode()
         path = folder / f"labelled_{budget}_seed{seed}.txt"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("\n".join(names) + "\n")
-        shutil.move(temporary, path)
+        write_whole(path, lambda file: file.write(text))
         written.append(path)
     return written
 

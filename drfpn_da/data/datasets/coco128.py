@@ -15,8 +15,9 @@ from detectron2.data.datasets import load_coco_json
 from detectron2.data.datasets.builtin_meta import _get_builtin_metadata
 from PIL import Image
 
+from ...files import cache_root
 from .catalog import register_dataset, set_paths
-from .paths import build_once, cache_root, fingerprint, require_layout
+from .paths import build_once, fingerprint, require_layout
 
 SPLITS = ("train", "val")
 IGNORE_LABEL = 255

@@ -11,14 +11,29 @@ from typing import Any, Callable, Optional
 from detectron2.data.datasets import load_coco_json
 from PIL import Image
 
-from .catalog import set_paths
-from .paths import build_once, cache_root, fingerprint
+from ...files import cache_root
+from .catalog import register_dataset, set_paths
+from .paths import build_once, fingerprint
 
 # Evaluators read this file; it holds exactly the pictures of its data set.
 FILE_NAME = "instances.json"
 #: A picture (``file_name`` below the image root, ``width``, ``height``) and its annotations,
 #: without ids; ``category_id`` counts the classes from 1.
 Labelled = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+def register_derived(
+    name: str, load: Callable[[], list[dict]], classes: list[str], mask_format: str = "none"
+) -> None:
+    """Register a data set of :func:`load_derived`, measured by COCO's metrics and by VOC's."""
+    register_dataset(
+        name,
+        load,
+        thing_classes=classes,
+        evaluator_type="coco",
+        evaluator_types=["coco", "voc_of_coco"],
+        mask_format=mask_format,
+    )
 
 
 def load_derived(
@@ -68,10 +83,16 @@ def _write(classes: Sequence[str], read: Callable[[], Iterable[Labelled]], folde
         for entry in objects:
             ids = {"id": len(annotations) + 1, "image_id": len(images)}
             annotations.append({**ids, "iscrowd": 0, "area": _area(entry), **entry})
+    write_coco(folder / FILE_NAME, classes, images, annotations)
+
+
+def write_coco(
+    path: Path, classes: Sequence[str], images: list[dict], annotations: list[dict]
+) -> None:
+    """Write a COCO JSON whose ``category_id`` counts the classes from 1."""
     categories = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
     data = {"info": {}, "licenses": [], "categories": categories}
-    data = {**data, "images": images, "annotations": annotations}
-    (folder / FILE_NAME).write_text(json.dumps(data))
+    path.write_text(json.dumps({**data, "images": images, "annotations": annotations}))
 
 
 def _area(annotation: dict[str, Any]) -> float:

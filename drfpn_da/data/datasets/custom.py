@@ -54,7 +54,6 @@ def register_coco_json(name: str, json_file: str, image_root: str) -> list[str]:
         json_file=json_file,
         image_root=image_root,
         evaluator_type="coco",
-        evaluator_types=["coco"],
         thing_classes=classes,
         mask_format=_mask_format(data.get("annotations", [])),
     )

@@ -1,4 +1,4 @@
-"""Where data sets lie, where derived files go, and how a folder is built exactly once.
+"""Where data sets lie, and how a folder is built exactly once.
 
 Nothing here touches the disk at import: every path is worked out when a data set is loaded.
 """
@@ -19,7 +19,6 @@ from iopath.common.file_io import file_lock
 logger = logging.getLogger(__name__)
 
 DATASETS_VARIABLE = "DETECTRON2_DATASETS"
-CACHE_VARIABLE = "DRFPN_DA_CACHE"
 
 
 def datasets_root() -> Path:
@@ -28,14 +27,6 @@ def datasets_root() -> Path:
     The variable and its default are detectron2's own.
     """
     return Path(os.path.expanduser(os.getenv(DATASETS_VARIABLE, "datasets")))
-
-
-def cache_root() -> Path:
-    """Return the folder of derived files: ``$DRFPN_DA_CACHE``, by default ``~/.cache/drfpn_da``."""
-    configured = os.getenv(CACHE_VARIABLE)
-    if configured:
-        return Path(configured).expanduser()
-    return Path(os.getenv("XDG_CACHE_HOME") or "~/.cache").expanduser() / "drfpn_da"
 
 
 def require_layout(dataset: str, folder: str, paths: Iterable[str], layout: str) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from detectron2.data.datasets import load_coco_json
 
+from ...files import cache_root
 from ..synthetic.classes import (
     COLORS,
     IGNORE_LABEL,
@@ -23,7 +24,7 @@ from ..synthetic.classes import (
 )
 from ..synthetic.spec import DOMAINS, SIZES, SPLITS, VERSION
 from .catalog import register_dataset, set_paths
-from .paths import build_once, cache_root, datasets_root
+from .paths import build_once, datasets_root
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from detectron2.data.datasets.pascal_voc import CLASS_NAMES
 
-from .catalog import register_dataset
+from .coco_files import register_derived
 from .paths import require_layout
 from .voc_format import load_voc_format, read_ids
 
@@ -63,18 +63,7 @@ def register() -> None:
     """Register ``clipart1k_*``, ``watercolor2k_*``, ``comic2k_*`` and ``voc_six_*``."""
     for benchmark, (_, classes, splits) in ART.items():
         for split in splits:
-            _register(f"{benchmark}_{split}", partial(load_art, benchmark, split), classes)
+            register_derived(f"{benchmark}_{split}", partial(load_art, benchmark, split), classes)
     for year, split in ((2007, "trainval"), (2012, "trainval"), (2007, "test")):
         name = f"voc_six_{year}_{split}"
-        _register(name, partial(load_six_of_voc, year, split), SIX_CLASSES)
-
-
-def _register(name: str, load: partial, classes: list[str]) -> None:
-    register_dataset(
-        name,
-        load,
-        thing_classes=classes,
-        evaluator_type="coco",
-        evaluator_types=["coco", "voc_of_coco"],
-        mask_format="none",
-    )
+        register_derived(name, partial(load_six_of_voc, year, split), SIX_CLASSES)

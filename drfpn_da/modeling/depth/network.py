@@ -7,6 +7,8 @@ from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
+from detectron2.config import CfgNode
+from detectron2.modeling import build_backbone
 from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
@@ -49,6 +51,25 @@ class DepthNetwork(nn.Module):
         self.head_in_features = list(features)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+
+    @classmethod
+    def network_arguments(cls, cfg: CfgNode, **decoder: Any) -> dict[str, Any]:
+        """Return the arguments of this class by ``MODEL.DEPTH``, and the pixel statistics.
+
+        Args:
+            cfg: the whole config.
+            decoder: arguments of :class:`DepthDecoder` other than the config's.
+        """
+        backbone = build_backbone(cfg)
+        built = {**DepthDecoder.from_config(cfg, backbone.output_shape()), **decoder}
+        return {
+            "backbone": backbone,
+            "decoder": DepthDecoder(**built),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "synthesis": ViewSynthesis.from_config(cfg),
+            "features": cfg.MODEL.DEPTH.IN_FEATURES,
+        }
 
     @property
     def device(self) -> torch.device:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Optional
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
-from detectron2.modeling.backbone import Backbone
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ...functional import feature_distance
 from ..teacher import MeanTeacher
-from .decoder import DepthDecoder
 from .network import DepthNetwork
 from .pose import PoseNetwork
-from .view_synthesis import FRAMES, ViewSynthesis
+from .view_synthesis import FRAMES
 
 
 @META_ARCH_REGISTRY.register()
@@ -32,15 +29,10 @@ class SelfSupervisedDepth(DepthNetwork):
     is not used.
 
     Args:
-        backbone: any detectron2 backbone.
-        decoder: from its features to disparities.
         pose: motion between frames.
-        pixel_mean: of ``INPUT.FORMAT``'s channels.
-        pixel_std: of ``INPUT.FORMAT``'s channels.
-        synthesis: the losses, and the range of depth.
         freeze_backbone: train the decoder and the pose network alone.
-        feature_distance_weight: of the distance from the features as loaded; 0: off.
-        features: names for the decoder; the last is the one held by the feature distance.
+        feature_distance_weight: of the distance from the coarsest features as loaded; 0: off.
+        network: arguments of :class:`DepthNetwork`; ``synthesis`` has the losses, too.
     """
 
     steps: Tensor
@@ -49,50 +41,33 @@ class SelfSupervisedDepth(DepthNetwork):
     def __init__(
         self,
         *,
-        backbone: Backbone,
-        decoder: DepthDecoder,
         pose: PoseNetwork,
-        pixel_mean: Sequence[float],
-        pixel_std: Sequence[float],
-        synthesis: Optional[ViewSynthesis] = None,
         freeze_backbone: bool = False,
         feature_distance_weight: float = 0.0,
-        features: Sequence[str] = ("res2", "res3", "res4", "res5"),
+        **network: Any,
     ) -> None:
-        super().__init__(
-            backbone=backbone,
-            decoder=decoder,
-            pixel_mean=pixel_mean,
-            pixel_std=pixel_std,
-            synthesis=synthesis,
-            features=features,
-        )
+        super().__init__(**network)
         self.pose, self.freeze_backbone = pose, freeze_backbone
         self.feature_distance_weight = feature_distance_weight
-        self._coarsest = max(features, key=lambda name: backbone.output_shape()[name].stride)
+        shapes = self.backbone.output_shape()
+        self._coarsest = max(self.head_in_features, key=lambda name: shapes[name].stride)
         # Seeds the noise that decides ties, so that a resumed run draws the same.
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         if freeze_backbone:
-            backbone.requires_grad_(False)
+            self.backbone.requires_grad_(False)
         # A teacher that never follows: the features as they were loaded.
-        self.reference = MeanTeacher(backbone) if feature_distance_weight else None
+        self.reference = MeanTeacher(self.backbone) if feature_distance_weight else None
         self.register_load_state_dict_post_hook(_start_reference)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Read ``MODEL.DEPTH``, the backbone and the pixel statistics."""
         node = cfg.MODEL.DEPTH
-        backbone = build_backbone(cfg)
         return {
-            "backbone": backbone,
-            "decoder": DepthDecoder(cfg, backbone.output_shape()),
+            **cls.network_arguments(cfg),
             "pose": PoseNetwork(cfg),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-            "synthesis": ViewSynthesis.from_config(cfg),
             "freeze_backbone": node.FREEZE_BACKBONE,
             "feature_distance_weight": node.FEATURE_DISTANCE_WEIGHT,
-            "features": node.IN_FEATURES,
         }
 
     def train(self, mode: bool = True) -> SelfSupervisedDepth:

@@ -6,13 +6,11 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
+from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
 from ...functional import berhu_loss
-from .decoder import DepthDecoder
 from .network import DepthNetwork
-from .view_synthesis import ViewSynthesis
 
 
 @META_ARCH_REGISTRY.register()
@@ -37,16 +35,9 @@ class DepthStudent(DepthNetwork):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Read ``MODEL.DEPTH``, the backbone and the pixel statistics."""
-        backbone = build_backbone(cfg)
-        decoder = {**DepthDecoder.from_config(cfg, backbone.output_shape()), "scales": 1}
         return {
             "rows": cfg.MODEL.DEPTH.STUDENT_ROWS,
-            "backbone": backbone,
-            "decoder": DepthDecoder(**decoder),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-            "synthesis": ViewSynthesis.from_config(cfg),
-            "features": cfg.MODEL.DEPTH.IN_FEATURES,
+            **cls.network_arguments(cfg, scales=1),
         }
 
     def losses(self, samples: list[dict[str, Any]]) -> dict[str, Tensor]:

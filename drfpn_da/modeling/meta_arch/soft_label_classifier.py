@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Optional, Protocol
 
 import torch
@@ -12,12 +11,12 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from ...functional import at_least_float32, mixup
 from ...functional.class_prior import entropy_regulariser, prior_regulariser
 from ...functional.generators import step_generator
+from ..feature_taps import evaluating
 from .patch_classifier import PatchClassifier
 
 
@@ -150,9 +149,8 @@ class SoftLabelClassifier(PatchClassifier):
                 "(INPUT.PATCH.SIZE), or write MODEL.SOFT_LABELS.MIXUP_ALPHA 0"
             )
         generator = step_generator(get_event_storage().iter, "mixup")
-        partner = torch.randperm(len(images), generator=generator).to(self.device)
-        draw = random.Random(generator.initial_seed())  # torch's Beta takes no generator
-        share = draw.betavariate(self.mixup_alpha, self.mixup_alpha)
+        partner, share = draw_mixup(len(images), self.mixup_alpha, generator)
+        partner = partner.to(self.device)
         return mixup(images, partner, share), mixup(targets, partner, share)
 
     def _relabel(self, samples: Sequence[dict[str, Any]]) -> Optional[tuple[Tensor, Tensor]]:
@@ -163,24 +161,20 @@ class SoftLabelClassifier(PatchClassifier):
         return _indices(samples), probabilities.cpu()
 
 
-@contextlib.contextmanager
-def evaluating(model: nn.Module, batch_statistics: bool = False) -> Iterator[None]:
-    """Inside the block the model is in evaluation mode; then each module is as it was.
+def draw_mixup(count: int, alpha: float, generator: torch.Generator) -> tuple[Tensor, float]:
+    """Draw who is mixed with whom in a batch.
 
     Args:
-        model: any.
-        batch_statistics: leave batch norms as they are.
+        count: N, of the batch.
+        alpha: the share follows Beta(alpha, alpha).
+        generator: on the CPU.
+
+    Returns:
+        (N,) int64 partners on the CPU, and the share of the sample itself, one for the batch.
     """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    if batch_statistics:
-        for module, mode in modes.items():
-            module.training = mode and isinstance(module, _BatchNorm)
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    partner = torch.randperm(count, generator=generator)
+    draw = random.Random(generator.initial_seed())  # torch's Beta takes no generator
+    return partner, draw.betavariate(alpha, alpha)
 
 
 def _indices(samples: Sequence[dict[str, Any]]) -> Tensor:

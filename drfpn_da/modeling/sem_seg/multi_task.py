@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from ...layers import AttentionExchange
 from ..depth.decoder import DepthDecoder
 from ..depth.unet import Features
+from ..objective import zero_of
 from .unet import UNetSemSegHead
 
 
@@ -122,5 +122,4 @@ class MultiTaskSemSegHead(UNetSemSegHead):
         parts += [
             stage[str(s)] for s in self._own for stage in (self.depth.before, self.depth.after)
         ]
-        parameters = [p for part in parts for p in part.parameters() if p.requires_grad]
-        return torch.stack([(p * 0.0).sum() for p in parameters]).sum()
+        return zero_of(p for part in parts for p in part.parameters() if p.requires_grad)

@@ -1,0 +1,149 @@
+"""What self-training of detectors and segmentors shares: keys, statistics, ramp, regularisers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from detectron2.config import CfgNode
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+
+from ..functional import at_least_float32
+from ..functional.class_prior import entropy_regulariser, prior_regulariser
+from ..modeling.objective import AdaptationStep, Objective
+from .pseudo_checks import check_common, check_share
+from .pseudo_statistics import PseudoLabelStatistics
+
+
+class SelfTraining(Objective):
+    """An objective whose labels are what the model, or its teacher, predicts.
+
+    Args:
+        weight: of all losses.
+        start_iter: before it, no labels and no target pass.
+        ramp_iters: iterations of the linear rise of the weight, from 0.
+        soft: learn class probabilities; else the most probable class.
+        threshold: least score of what becomes a label; see :class:`PseudoLabelStatistics`.
+        adaptive_floor: lowest threshold of classes; None: one threshold for all.
+        adaptive_momentum: of the mean scores behind the thresholds.
+        prior_weight: of R_A (arXiv 1908.02983, section 3.1).
+        frequencies: prior class frequencies; empty: those of the source's labels.
+        prior_momentum: of the mean prediction.
+        entropy_weight: of R_H.
+        min_labelled_share: of the pictures of a process, in [0, 1).
+
+    Attributes:
+        statistics: of the classes, made by :meth:`start_statistics`.
+
+    Raises:
+        ValueError: a value out of range; names the key.
+    """
+
+    labels_target = True
+    statistics: PseudoLabelStatistics
+
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        start_iter: int = 0,
+        ramp_iters: int = 0,
+        soft: bool = False,
+        threshold: float = 0.8,
+        adaptive_floor: Optional[float] = None,
+        adaptive_momentum: float = 0.99,
+        prior_weight: float = 0.0,
+        frequencies: Sequence[float] = (),
+        prior_momentum: float = 0.9,
+        entropy_weight: float = 0.0,
+        min_labelled_share: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_common(
+            {
+                "WEIGHT": weight,
+                "RAMP_ITERS": ramp_iters,
+                "THRESHOLD": threshold,
+                "ADAPTIVE.FLOOR": threshold if adaptive_floor is None else adaptive_floor,
+                "ADAPTIVE.MOMENTUM": adaptive_momentum,
+                "PRIOR.WEIGHT": prior_weight,
+                "PRIOR.MOMENTUM": prior_momentum,
+                "ENTROPY_WEIGHT": entropy_weight,
+                "MIN_LABELLED_SHARE": min_labelled_share,
+            }
+        )
+        self.weight, self.start_iter, self.ramp_iters = weight, start_iter, ramp_iters
+        self.soft, self.min_labelled_share = soft, min_labelled_share
+        self.prior_weight, self.entropy_weight = prior_weight, entropy_weight
+        self._statistics_arguments: dict[str, Any] = {
+            "threshold": threshold,
+            "floor": adaptive_floor,
+            "confidence_momentum": adaptive_momentum,
+            "frequencies": frequencies,
+            "prediction_momentum": prior_momentum,
+        }
+
+    @staticmethod
+    def shared_arguments(cfg: CfgNode) -> dict[str, Any]:
+        """Read the keys of ``MODEL.PSEUDO_LABEL`` that are arguments here."""
+        node = cfg.MODEL.PSEUDO_LABEL
+        return {
+            "weight": node.WEIGHT,
+            "start_iter": node.START_ITER,
+            "ramp_iters": node.RAMP_ITERS,
+            "soft": node.SOFT,
+            "threshold": node.THRESHOLD,
+            "adaptive_floor": node.ADAPTIVE.FLOOR if node.ADAPTIVE.ENABLED else None,
+            "adaptive_momentum": node.ADAPTIVE.MOMENTUM,
+            "prior_weight": node.PRIOR.WEIGHT,
+            "frequencies": node.PRIOR.FREQUENCIES,
+            "prior_momentum": node.PRIOR.MOMENTUM,
+            "entropy_weight": node.ENTROPY_WEIGHT,
+            "min_labelled_share": node.MIN_LABELLED_SHARE,
+        }
+
+    def start_statistics(self, num_classes: int) -> None:
+        """Make the statistics of so many classes.
+
+        Raises:
+            ValueError: not as many frequencies are given.
+        """
+        self.statistics = PseudoLabelStatistics(num_classes, **self._statistics_arguments)
+
+    def check_batch(self, step: AdaptationStep) -> None:
+        """Raise ValueError if too few pictures of the batch are labelled."""
+        assert step.source is not None
+        check_share(len(step.source.inputs), len(step.target_inputs), self.min_labelled_share)
+
+    def current_weight(self, iteration: int) -> float:
+        """Return the weight of the losses: it rises from 0 over ``ramp_iters``."""
+        progress = (iteration - self.start_iter) / self.ramp_iters if self.ramp_iters else 1.0
+        return self.weight * min(1.0, max(0.0, progress))
+
+    def weighted(self, losses: dict[str, Tensor], iteration: int) -> dict[str, Tensor]:
+        """Return the losses times the weight of now, which is logged."""
+        weight = self.current_weight(iteration)
+        get_event_storage().put_scalar(f"{self.name}/weight", weight, smoothing_hint=False)
+        return {key: weight * loss for key, loss in losses.items()}
+
+    def regularisers(self, logits: Tensor) -> dict[str, Tensor]:
+        """Return R_A and R_H where they have a weight; note the predictions for R_A.
+
+        Args:
+            logits: (R, K), of ROIs or pixels; R may be 0.
+        """
+        losses: dict[str, Tensor] = {}
+        logits = at_least_float32(logits)
+        if self.prior_weight:
+            mean = self.statistics.mean_prediction(logits.softmax(dim=1))
+            divergence = prior_regulariser(mean, self.statistics.prior())
+            # No row yet: nothing to learn from, but the graph stays connected.
+            loss = divergence if self.statistics.prediction_steps else logits.sum() * 0.0
+            losses["loss_prior"] = self.prior_weight * loss
+            storage = get_event_storage()
+            storage.put_scalar(f"{self.name}/prior_divergence", float(loss.detach()))
+        if self.entropy_weight:
+            loss = entropy_regulariser(logits) if len(logits) else logits.sum() * 0.0
+            losses["loss_entropy"] = self.entropy_weight * loss
+        return losses
