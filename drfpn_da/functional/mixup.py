@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import torch
 from torch import Tensor
 
@@ -22,3 +24,19 @@ def mixup(values: Tensor, partner: Tensor, share: float) -> Tensor:
     if not 0 <= share <= 1:
         raise ValueError(f"mixup's share is {share}; it lies between 0 and 1")
     return torch.lerp(values[partner], values, share)
+
+
+def draw_mixup(count: int, alpha: float, generator: torch.Generator) -> tuple[Tensor, float]:
+    """Draw who is mixed with whom in a batch.
+
+    Args:
+        count: N, of the batch.
+        alpha: the share follows Beta(alpha, alpha).
+        generator: on the CPU.
+
+    Returns:
+        (N,) int64 partners on the CPU, and the share of the sample itself, one for the batch.
+    """
+    partner = torch.randperm(count, generator=generator)
+    draw = random.Random(generator.initial_seed())  # torch's Beta takes no generator
+    return partner, draw.betavariate(alpha, alpha)

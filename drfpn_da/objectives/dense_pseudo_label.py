@@ -14,11 +14,11 @@ from torch.nn.functional import one_hot
 
 from ..functional import picture_masks, pixel_cross_entropy, stack_padded
 from ..functional.generators import step_generator
+from ..functional.mixup import draw_mixup
 from ..functional.replay import VIEW_TO_PICTURE, replay_map
 from ..labels import DenseLabelStore
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
-from ..modeling.meta_arch.soft_label_classifier import draw_mixup
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, replaced
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
 from .pseudo_checks import views_of

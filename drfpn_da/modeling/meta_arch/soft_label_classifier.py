@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import Any, Optional, Protocol
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from ...functional import at_least_float32, mixup
 from ...functional.class_prior import entropy_regulariser, prior_regulariser
 from ...functional.generators import step_generator
+from ...functional.mixup import draw_mixup
 from ..feature_taps import evaluating
 from .patch_classifier import PatchClassifier
 
@@ -159,22 +159,6 @@ class SoftLabelClassifier(PatchClassifier):
         with evaluating(self, self.batch_statistics), torch.no_grad():
             probabilities = self.probabilities([x["clean_image"] for x in samples])
         return _indices(samples), probabilities.cpu()
-
-
-def draw_mixup(count: int, alpha: float, generator: torch.Generator) -> tuple[Tensor, float]:
-    """Draw who is mixed with whom in a batch.
-
-    Args:
-        count: N, of the batch.
-        alpha: the share follows Beta(alpha, alpha).
-        generator: on the CPU.
-
-    Returns:
-        (N,) int64 partners on the CPU, and the share of the sample itself, one for the batch.
-    """
-    partner = torch.randperm(count, generator=generator)
-    draw = random.Random(generator.initial_seed())  # torch's Beta takes no generator
-    return partner, draw.betavariate(alpha, alpha)
 
 
 def _indices(samples: Sequence[dict[str, Any]]) -> Tensor:
