@@ -14,12 +14,13 @@ from benchmarks.report import RESULTS, plain_parser, write_report
 
 
 def speed_parser(
-    doc: str | None, *, size: tuple[int, int], batch: int, threads: int, rounds: int
+    doc: str | None, *, size: tuple[int, int], threads: int, rounds: int, batch: int | None = None
 ) -> argparse.ArgumentParser:
-    """Return the arguments of a benchmark, with its defaults."""
+    """Return the arguments of a benchmark, with its defaults; without a batch if it has its own."""
     parser = plain_parser(doc)
     parser.add_argument("--size", type=int, nargs=2, default=size, metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--batch", type=int, default=batch, help="pictures of each kind")
+    if batch is not None:
+        parser.add_argument("--batch", type=int, default=batch, help="pictures of each kind")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=threads)
     parser.add_argument("--rounds", type=int, default=rounds)

@@ -3,10 +3,10 @@
     python -m benchmarks.speed.systems
     python -m benchmarks.speed.systems --systems "DepthMix" --profile    # where the time goes
 
-The shipped configs for generated streets, pictures of 256 x 128 (``--height`` for others), random
-weights. "load" is making a batch of an iteration in the training process: reading, geometry and
-views. "step" is forward, backward and optimiser on batches that are there already. "inference" is
-one test picture. On a CPU all are processor time.
+The shipped configs for generated streets with their own numbers of pictures a step, random weights.
+"load" is making the batch of an iteration in the training process: reading, geometry and views.
+"step" is forward, backward and optimiser on batches that are there already. "inference" is one test
+picture. "generator" is drawing and writing one foggy street. On a CPU all are processor time.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 
-from benchmarks.report import format_table, write_report
+from benchmarks.report import format_table
+from benchmarks.speed.options import parse_speed, report_speed, speed_parser
 from benchmarks.timing import computed, measure
 from drfpn_da import model_zoo
+from drfpn_da.data.synthetic import SIZES, write_split
 from drfpn_da.engine import Trainer
 
 #: System -> shipped config.
@@ -62,8 +64,9 @@ def config(system: str, args: argparse.Namespace, folder: str) -> CfgNode:
     cfg.OUTPUT_DIR, cfg.SEED = folder, 1
     cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "", args.device
     cfg.DATALOADER.NUM_WORKERS = 0
-    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = (args.height,), args.height
-    cfg.INPUT.MAX_SIZE_TRAIN = cfg.INPUT.MAX_SIZE_TEST = 2 * args.height
+    height, width = args.size
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = (height,), height
+    cfg.INPUT.MAX_SIZE_TRAIN = cfg.INPUT.MAX_SIZE_TEST = width
     if system in SOURCE_ONLY:
         cfg.MODEL.ADAPT.BASELINE = "source_only"
     for key in START_KEYS:
@@ -80,9 +83,7 @@ class Bench:
         self._trainer = Trainer(cfg)
         self._loader = iter(self._trainer.data_loader)
         self._batches = itertools.cycle([next(self._loader) for _ in range(2)])
-        names = [name for name in cfg.DATASETS.TEST if args.device]
-        tests = Trainer.build_test_loader(cfg, names[0])
-        self._picture = next(iter(tests))
+        self._picture = next(iter(Trainer.build_test_loader(cfg, cfg.DATASETS.TEST[0])))
         self.pictures = len(next(self._batches))
 
     def load(self) -> None:
@@ -138,25 +139,23 @@ def profile(run: Callable[[], None], calls: int = 5) -> None:
     pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
 
 
+def generator_ms() -> float:
+    """Return the milliseconds of drawing and writing one foggy street with all its labels."""
+    size, split = "mini", "val"
+    with tempfile.TemporaryDirectory() as folder:
+        write = partial(write_split, Path(folder), size, "foggy", split)
+        return computed(write) / getattr(SIZES[size], split) * 1e3
+
+
 def main() -> None:
     """Measure and write ``benchmarks/results/systems_<device>.json``."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = speed_parser(__doc__, size=(128, 256), threads=1, rounds=5)
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS)
-    parser.add_argument("--height", type=int, default=128, help="of pictures twice as wide")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--output", type=Path)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    parser.add_argument("--profile", action="store_true", help="print what takes the time")
+    args = parse_speed(parser)
     rows = [measure_system(system, args) for system in args.systems]
     print(format_table(rows))
-    settings = {k: v for k, v in vars(args).items() if k not in ("output", "profile")}
-    default = Path(__file__).parents[1] / "results" / f"systems_{args.device}.json"
-    write_report(args.output or default, {"settings": settings, "rows": rows})
+    report_speed("systems", args, rows=rows, **{"generator, ms": generator_ms()})
 
 
 if __name__ == "__main__":
