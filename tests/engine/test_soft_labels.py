@@ -95,7 +95,7 @@ def test_monitor_measures_what_training_never_sees(name, tmp_path):
     for a, b in zip(plain.model.parameters(), trainer.model.parameters()):
         assert torch.equal(a, b)
     logged = {k: v[0] for k, v in trainer.storage.latest().items() if k.startswith("soft_labels/")}
-    truth = torch.tensor(hook._truth)
+    truth = torch.as_tensor(hook._truth)
     first, now = tables[1][8:].argmax(1), tables[3][8:].argmax(1)
     assert logged["soft_labels/accuracy"] == pytest.approx(float((now == truth).float().mean()))
     wrong = first != truth
