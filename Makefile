@@ -10,7 +10,7 @@ WORKERS ?= auto
 DETECTRON2 ?= auto
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 CODE := drfpn_da tools tests benchmarks configs setup.py
 
 .DEFAULT_GOAL := help

@@ -21,6 +21,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
+    # Whole trainings and several processes first: the last file to start is waited for by all.
+    items.sort(key=lambda item: not {"integration", "engine"} & set(item.path.parts))
     if torch.cuda.is_available():
         return
     for item in items:
