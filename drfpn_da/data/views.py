@@ -11,6 +11,7 @@ from detectron2.utils.registry import Registry
 from torch import Tensor
 from torchvision.transforms import v2
 
+from ..layers.photometric import blur
 from .checked_mapper import Mapper
 
 #: From a picture (C, H, W), uint8, to another of that shape and type, without moving anything in
@@ -156,12 +157,7 @@ class StrongView:
         return picture
 
     def _blur(self, values: Tensor) -> Tensor:
-        # Three standard deviations to each side: of the one that was drawn, since a wide kernel is
-        # as slow for a slight blur as for a strong one.
-        sigma = float(torch.empty(1).uniform_(*self._blur_sigma))
-        width = 2 * int(3 * sigma + 0.5) + 1
-        blurred: Tensor = v2.functional.gaussian_blur(values, [width, width], [sigma, sigma])
-        return blurred
+        return blur(values, float(torch.empty(1).uniform_(*self._blur_sigma)))
 
 
 def build_views(cfg: CfgNode, names: Sequence[str], key: str) -> dict[str, View]:

@@ -85,8 +85,16 @@ class PhotometricAugmentation:
             picture = F.adjust_saturation(picture, max(saturation, 0.0))
             picture = F.adjust_hue(picture, hue)
         if drawn.blurred[i]:
-            sigma = float(drawn.sigma[i])
-            # Three standard deviations to each side, but no more than reflection can fill.
-            side = min(max(1, round(3 * sigma)), *(length - 1 for length in picture.shape[-2:]))
-            picture = F.gaussian_blur(picture, [2 * side + 1] * 2, [sigma, sigma])
+            picture = blur(picture, float(drawn.sigma[i]))
         return picture.flip(0) if self._bgr else picture
+
+
+def blur(picture: Tensor, sigma: float) -> Tensor:
+    """Blur a picture (C, H, W) by a Gaussian of this standard deviation in pixels.
+
+    The kernel ends at three standard deviations, or where reflection can fill no more: a kernel for
+    the strongest blur would be as slow for the slightest.
+    """
+    side = min(max(1, round(3 * sigma)), *(length - 1 for length in picture.shape[-2:]))
+    blurred: Tensor = F.gaussian_blur(picture, [2 * side + 1] * 2, [sigma, sigma])
+    return blurred
