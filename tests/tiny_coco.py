@@ -13,6 +13,7 @@ from PIL import Image
 
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.data import register_image_folder
+from tests import tiny_backbone  # noqa: F401  (registers it)
 
 CLASSES = ("square", "bar")
 
@@ -102,7 +103,7 @@ def load_tiny_sem_seg(folder: Path) -> list[dict]:
 
 
 def tiny_cfg(folder: Path, dataset: str, sem_seg: bool = False) -> CfgNode:
-    """A ResNet-18 FPN detector (or segmentor) of few channels, on the CPU, seed 5."""
+    """A detector (or segmentor) over :mod:`tests.tiny_backbone`, on the CPU, seed 5."""
     cfg = base_cfg()
     cfg.OUTPUT_DIR = str(folder)
     cfg.SEED = 5
@@ -115,7 +116,7 @@ def tiny_cfg(folder: Path, dataset: str, sem_seg: bool = False) -> CfgNode:
     model.DEVICE = "cpu"
     model.WEIGHTS = ""
     model.META_ARCHITECTURE = "SemanticSegmentor" if sem_seg else "GeneralizedRCNN"
-    model.BACKBONE.NAME = "build_resnet_fpn_backbone"
+    model.BACKBONE.NAME = "build_tiny_fpn_backbone"
     model.BACKBONE.FREEZE_AT = 0
     model.PIXEL_STD = [57.0, 57.0, 57.0]
     model.RESNETS.DEPTH = 18

@@ -37,6 +37,10 @@ OPTIONS = {
         *("MODEL.ANCHOR_GENERATOR.SIZES", [[16, 32, 64]]),
         *("MODEL.ROI_HEADS.NAME", "Res5ROIHeads"),
         *("MODEL.ROI_HEADS.IN_FEATURES", ["res4"]),
+        # The head is a ResNet's last stage, of 512 channels, for every proposal.
+        *("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 16),
+        *("MODEL.RPN.POST_NMS_TOPK_TRAIN", 50),
+        *("MODEL.RPN.POST_NMS_TOPK_TEST", 50),
     ],
 }
 

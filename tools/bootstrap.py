@@ -76,6 +76,7 @@ def main() -> None:
         choose_detectron2(installer, args.detectron2)
         installer.install("--no-build-isolation", "--no-deps", "-e", str(ROOT))
         installer.install("--no-deps", PRETRAINED, optional=True)
+        compile_bytecode(python)
     say(f"ready: {python}")
 
 
@@ -99,6 +100,24 @@ def imports(python: str, *modules: str) -> bool:
         )
     except OSError:  # no such Python
         return False
+
+
+def compile_bytecode(python: str) -> None:
+    """Compile all that is installed, and the package, which uv leaves to the first import.
+
+    Where Python may not write what it compiled (PYTHONDONTWRITEBYTECODE, as in many containers),
+    every process would compile torch and the rest anew, for longer than a small training takes.
+    """
+    say("compiling the installed packages")
+    folders = site_packages(python), str(ROOT / "drfpn_da")
+    # Quiet and without regard to the result: some files are for other versions of Python.
+    run(python, "-m", "compileall", "-qq", "-j", "0", *folders)
+
+
+def site_packages(python: str) -> str:
+    """Return the folder into which ``python`` installs packages."""
+    query = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+    return subprocess.check_output([python, "-c", query], text=True).strip()
 
 
 # ---------------------------------------------------------------------------- #
@@ -295,8 +314,7 @@ def install_redistribution(installer: Installer) -> None:
     Two of its parts are left out: the compiled one, which is for Python 3.10 and an older torch (of
     no use elsewhere, harmful there), and a package ``tools``, which would hide this project's.
     """
-    query = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    site = subprocess.check_output([installer.python, "-c", query], text=True).strip()
+    site = site_packages(installer.python)
     options = "--no-deps --only-binary=:all: --python-version 3.10 --implementation cp"
     say(f"installing {REDISTRIBUTION}")
     with tempfile.TemporaryDirectory(dir=site, prefix="~detectron2") as folder:

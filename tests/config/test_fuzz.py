@@ -115,8 +115,8 @@ def test_the_bases_themselves_build(base, tmp_path):
 
 
 def test_fuzzed_configs_build_or_are_refused_by_name(tmp_path):
-    built = [check(number, tmp_path) for number in range(200)]
-    assert 30 < sum(built) < 170, "the fuzz is too tame, or too wild, to tell anything"
+    built = [check(number, tmp_path) for number in range(100)]
+    assert 15 < sum(built) < 85, "the fuzz is too tame, or too wild, to tell anything"
 
 
 @pytest.mark.slow

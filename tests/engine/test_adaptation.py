@@ -103,7 +103,7 @@ def test_bfloat16_trains_close_to_float32(data, tmp_path):
     runs = []
     for amp in (False, True):
         cfg = adapted_cfg(tmp_path / f"amp_{amp}", "SOLVER.AMP.ENABLED", amp)
-        cfg.SOLVER.MAX_ITER = 20
+        cfg.SOLVER.MAX_ITER, cfg.INPUT.MIN_SIZE_TRAIN = 8, (32,)
         trainer = Trainer(cfg)
         trainer.train()
         runs.append(losses(trainer))

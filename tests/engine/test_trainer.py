@@ -64,7 +64,8 @@ def test_runs_with_other_seeds_differ(data, tmp_path):
 def test_bfloat16_trains_on_the_cpu(data, tmp_path):
     def train(name, enabled):
         cfg = tiny_cfg(tmp_path / name, data)
-        cfg.DATASETS.TEST, cfg.SOLVER.MAX_ITER, cfg.SOLVER.AMP.ENABLED = (), 3, enabled
+        cfg.DATASETS.TEST, cfg.SOLVER.MAX_ITER, cfg.SOLVER.AMP.ENABLED = (), 2, enabled
+        cfg.SOLVER.STEPS, cfg.INPUT.MIN_SIZE_TRAIN = (), (32,)
         trainer = Trainer(cfg)
         dtypes = []
         trainer.model.backbone.register_forward_hook(

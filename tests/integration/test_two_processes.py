@@ -22,7 +22,7 @@ def test_two_processes_equal_one(tmp_path):
     words += ["MODEL.WEIGHTS", "", "MODEL.FPN.OUT_CHANNELS", "32", "MODEL.MOBILENETV2.NORM", "BN"]
     words += ["MODEL.ROI_HEADS.NUM_CLASSES", "2", "INPUT.MIN_SIZE_TRAIN", "(64,)"]
     words += ["INPUT.MIN_SIZE_TEST", "64", "SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "(1,)"]
-    words += ["TEST.EVAL_PERIOD", "0"]
+    words += ["TEST.EVAL_PERIOD", "0", "DATALOADER.NUM_WORKERS", "0"]
     words += ["DATASETS.TRAIN", "('tiny_two_boxes',)", "DATASETS.TEST", "('tiny_two_boxes',)"]
     words += ["OUTPUT_DIR", str(tmp_path / "boxes")]
     run_in_two_processes(train_both, tmp_path, words)

@@ -122,8 +122,8 @@ def test_pooled_features_are_means_over_the_picture_without_padding(setting):
     pooled = pool_features(model, [[small, large], [small]], ["res2", "res5"])
     assert model.training
     assert {name: tuple(x.shape) for name, x in pooled.items()} == {
-        "res2": (3, 64),
-        "res5": (3, 512),
+        "res2": (3, 32),
+        "res5": (3, 128),
     }
     model.eval()
     with torch.no_grad():
