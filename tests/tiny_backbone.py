@@ -4,7 +4,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.fpn import FPN, LastLevelMaxPool
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
 
-# Of the stages: group norm wants multiples of 32, a block with stride other channels than its input.
+# Of the stages: group norm wants multiples of 32, a block with stride more than it is given.
 CHANNELS = (32, 64, 96, 128)
 
 
