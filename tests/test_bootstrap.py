@@ -82,3 +82,19 @@ def test_broken_python_counts_as_missing(tmp_path):
     assert bootstrap.imports(sys.executable, "sys", "os")
     assert not bootstrap.imports(sys.executable, "no_such_module_anywhere")
     assert not bootstrap.imports(str(tmp_path / "python"), "sys")
+
+
+def test_installed_packages_are_compiled_once(tmp_path, monkeypatch):
+    """Also where no process may write what it compiled; a file for a later Python is passed over."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "installed.py").write_text("VALUE = 1\n")
+    (site / "later.py").write_text("def f[T: not today]\n")
+    (tmp_path / "drfpn_da").mkdir()
+    (tmp_path / "drfpn_da" / "own.py").write_text("VALUE = 2\n")
+    monkeypatch.setattr(bootstrap, "site_packages", lambda python: str(site))
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    bootstrap.compile_bytecode(sys.executable)
+    compiled = {path.name.split(".")[0] for path in tmp_path.rglob("*.pyc")}
+    assert compiled == {"installed", "own"}
