@@ -85,7 +85,7 @@ def test_broken_python_counts_as_missing(tmp_path):
 
 
 def test_installed_packages_are_compiled_once(tmp_path, monkeypatch):
-    """Also where no process may write what it compiled; files for a later Python are passed over."""
+    """Also where no process may write them; files for a later Python are passed over."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "installed.py").write_text("VALUE = 1\n")
