@@ -61,13 +61,13 @@ def plan(
     tests = ["DATASETS.TEST", f"('streets_{test}_clear_val', 'streets_{test}_foggy_val')"]
     source = ["MODEL.ADAPT.BASELINE", "source_only"]
     go_on = ["MODEL.WEIGHTS", str(folder / "clear" / "model_final.pth")]
-    adapt = [*common, *data, *tests, *go_on, *_steps(250 * length)]
+    adapt = [*common, *data, *tests, *go_on, *_steps(200 * length)]
     adapt += ["TEST.SLENDER.ENABLED", "True"]
     return [
         Training(
             "clear",
             ADAPTED,
-            [*common, *start, *data, *source, *_steps(450 * length), *_plain()],
+            [*common, *start, *data, *source, *_steps(550 * length), *_plain()],
         ),
         Training("relabelled", RELABELLED, [*common, *start, *_noise(folder, train, seed, length)]),
         Training("mixed", MIXED, [*common, *start, *_mixing(length)]),
