@@ -13,7 +13,7 @@ from drfpn_da.visualization import Page, contact_sheet, draw_predictions, draw_t
 
 from .runs import Run
 
-THRESHOLD = 0.5
+THRESHOLD = 0.3
 SCENES = 3
 # Enlargement; labels do not grow with it, so that they hide less.
 SCALE = 3
