@@ -19,6 +19,8 @@ from ..modeling import AdaptiveModel
 logger = logging.getLogger(__name__)
 
 PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+# Instruction sets of CPUs, by torch's names, that compute in bfloat16 by slow emulation.
+EMULATED = ("NO AVX", "AVX2")
 
 
 def build_ddp_model(model: nn.Module, **kwargs: Any) -> nn.Module:
@@ -106,6 +108,11 @@ def amp_trainer(precision: str, device: torch.device) -> Callable[..., SimpleTra
             f"SOLVER.AMP.PRECISION is '{precision}'; write one of {', '.join(PRECISIONS)}"
         )
     if device.type == "cpu":
+        if torch.backends.cpu.get_cpu_capability() in EMULATED:
+            logger.warning(
+                "SOLVER.AMP.ENABLED: this CPU only emulates bfloat16, which is much slower than "
+                "float32; write False, unless it is for a test"
+            )
         return CPUAMPTrainer
     options = supported_kwargs(AMPTrainer, precision=PRECISIONS[precision])
     if precision == "bfloat16":

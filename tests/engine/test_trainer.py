@@ -104,6 +104,14 @@ def test_precision_is_checked():
         amp_trainer("half", torch.device("cpu"))
 
 
+@pytest.mark.parametrize(("instructions", "warned"), [("AVX2", True), ("AVX512", False)])
+def test_emulated_bfloat16_is_warned_of(monkeypatch, caplog, instructions, warned):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: instructions)
+    with caplog.at_level("WARNING", "drfpn_da.engine.step"):
+        amp_trainer("bfloat16", torch.device("cpu"))
+    assert ("only emulates bfloat16" in caplog.text) is warned
+
+
 def test_results_best_checkpoint_and_pictures(data, tmp_path):
     cfg = tiny_cfg(tmp_path, data)
     cfg.SOLVER.MAX_ITER, cfg.TEST.EVAL_PERIOD = 2, 1
