@@ -35,7 +35,7 @@ test-slow: install  ## All tests, including the slow ones
 coverage: install  ## The tests, with the lines of the package that none of them runs; at least 90 % must be run
 	$(PYTEST) --cov=drfpn_da --cov-report=term:skip-covered --cov-fail-under=90
 
-demo: install  ## Adapt, repair labels, mix, measure thin things on generated streets; write a page: 5 to 12 minutes
+demo: install  ## Adapt, repair labels, mix, measure thin things on generated streets; write a page: some 12 minutes on 2 slow cores
 	$(BIN)/python tools/make_demo.py
 
 bench: install  ## Time, memory and operations of the pyramids
