@@ -9,16 +9,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BoxMode
 from detectron2.utils.file_io import PathManager
 
+from .annotation_keys import AnnotationId, annotation_ids, picture_names, plain
+
 #: Field of an annotation dict that holds its running number.
 ANNOTATION_INDEX = "annotation_index"
-AnnotationId = Union[int, str]
+# As the fields of AnnotationIndex after ``datasets``.
+Row = tuple[int, AnnotationId, Any, str, int, list[float], bool]
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,12 @@ class DatasetIdentity:
 class AnnotationIndex:
     """What is known of N annotations, in the order of their running numbers.
 
+    Of a data set that is named twice the copies come last, after all annotations that differ.
+
     Attributes:
         datasets: the data sets, in order; all with the same classes.
         dataset: (N,) number of the data set.
-        annotation_ids: id in the annotation file, or "<file name>#<place>" without such a file.
+        annotation_ids: id in the annotation file, or "<picture>#<place>" without such a file.
         image_ids: id of the picture.
         file_names: of the picture.
         classes: (N,) int64, given class.
@@ -76,8 +81,13 @@ class AnnotationIndex:
         """Return (data set, annotation id) of a running number."""
         return self.datasets[self.dataset[index]].name, self.annotation_ids[index]
 
-    def find(self, key: tuple[str, AnnotationId]) -> int:
-        """Return the running number of (data set, annotation id).
+    @property
+    def distinct(self) -> int:
+        """How many annotations there are without copies; these have the first numbers."""
+        return len(self._places)
+
+    def find(self, key: tuple[str, AnnotationId]) -> list[int]:
+        """Return the running numbers of (data set, annotation id): its own and its copies'.
 
         Raises:
             ValueError: the training data do not have it.
@@ -90,50 +100,59 @@ class AnnotationIndex:
         return self._places[key]
 
     @cached_property
-    def _places(self) -> dict[tuple[str, AnnotationId], int]:
-        return {self.key(i): i for i in range(len(self))}
+    def _places(self) -> dict[tuple[str, AnnotationId], list[int]]:
+        places = defaultdict(list)
+        for i in range(len(self)):
+            places[self.key(i)].append(i)
+        return dict(places)
 
 
 def index_annotations(datasets: Sequence[tuple[str, list[dict[str, Any]]]]) -> AnnotationIndex:
     """Number the annotations of data sets; every annotation dict gets its ``annotation_index``.
 
-    Ids are those of the records ("id") or of the COCO file in the metadata, whose annotations
-    detectron2 keeps in order; else the place in the picture.
+    Ids are those of :func:`drfpn_da.labels.annotation_keys.annotation_ids`. The records of a data
+    set that is named again get the numbers that it had the first time.
 
     Args:
         datasets: (registered name, its records in detectron2's form), in the order of training.
 
     Raises:
-        ValueError: no annotations, repeated class names, different classes, or records that do not
-            come from the file in the metadata.
+        ValueError: no annotations, repeated ids or class names, different classes, records that do
+            not come from the file in the metadata, or a data set that is another one when it is
+            loaded again.
     """
-    identities: list[DatasetIdentity] = []
-    rows: list[tuple[int, AnnotationId, Any, str, int, list[float], bool]] = []
+    identities: dict[str, DatasetIdentity] = {}
+    order: list[DatasetIdentity] = []
+    rows: list[Row] = []
+    copies: list[Row] = []
+    places: dict[tuple[str, AnnotationId], int] = {}
     for number, (name, records) in enumerate(datasets):
-        ids = _annotation_ids(name, records)
-        first = len(rows)
+        ids = annotation_ids(name, records)
+        identity = _identify(name, records, sum(map(len, ids)))
+        again = name in identities
+        if identities.setdefault(name, identity) != identity:
+            raise ValueError(
+                f"dataset '{name}' is named twice and has other annotations the second time: name "
+                "it once, or make its loader return the same records"
+            )
+        order.append(identity)
         for record, record_ids in zip(records, ids):
             for annotation, identifier in zip(record.get("annotations", []), record_ids):
-                annotation[ANNOTATION_INDEX] = len(rows)
-                box = BoxMode.convert(
-                    list(map(float, annotation["bbox"])), annotation["bbox_mode"], BoxMode.XYWH_ABS
-                )
-                crowd = bool(annotation.get("iscrowd", 0))
-                image = record.get("image_id", record["file_name"])
-                label = int(annotation["category_id"])
-                rows.append((number, identifier, image, record["file_name"], label, box, crowd))
-        identities.append(_identify(name, records, len(rows) - first))
+                if not again:
+                    places[name, identifier] = len(rows)
+                (copies if again else rows).append(_row(number, identifier, record, annotation))
+                annotation[ANNOTATION_INDEX] = places[name, identifier]
     if not rows:
         names = ", ".join(name for name, _ in datasets)
         raise ValueError(f"DATASETS.TRAIN ({names}) has no annotations to number")
-    for other in identities[1:]:
-        if other.classes != identities[0].classes:
+    for other in order[1:]:
+        if other.classes != order[0].classes:
             raise ValueError(
-                f"datasets '{identities[0].name}' and '{other.name}' have different classes"
+                f"datasets '{order[0].name}' and '{other.name}' have different classes"
             )
-    columns = list(zip(*rows))
+    columns = list(zip(*rows, *copies))
     return AnnotationIndex(
-        tuple(identities),
+        tuple(order),
         np.array(columns[0], dtype=np.int64),
         columns[1],
         columns[2],
@@ -141,6 +160,19 @@ def index_annotations(datasets: Sequence[tuple[str, list[dict[str, Any]]]]) -> A
         np.array(columns[4], dtype=np.int64),
         np.array(columns[5], dtype=np.float64),
         np.array(columns[6], dtype=bool),
+    )
+
+
+def _row(number: int, identifier: AnnotationId, record: dict, annotation: dict) -> Row:
+    box = list(map(float, annotation["bbox"]))
+    return (
+        number,
+        identifier,
+        plain(record.get("image_id", record["file_name"])),
+        record["file_name"],
+        int(annotation["category_id"]),
+        BoxMode.convert(box, annotation["bbox_mode"], BoxMode.XYWH_ABS),
+        bool(annotation.get("iscrowd", 0)),
     )
 
 
@@ -168,51 +200,7 @@ def _identify(name: str, records: list[dict], count: int) -> DatasetIdentity:
     if file:
         return DatasetIdentity(name, os.path.abspath(file), file_sha256(file), classes, count)
     digest = hashlib.sha256()
-    for record in records:
+    for picture, record in zip(picture_names(records), records):
         boxes = [[a["category_id"], *map(float, a["bbox"])] for a in record.get("annotations", [])]
-        digest.update(json.dumps([os.path.basename(record["file_name"]), boxes]).encode())
+        digest.update(json.dumps([picture, boxes]).encode())
     return DatasetIdentity(name, "", digest.hexdigest(), classes, count)
-
-
-def _annotation_ids(name: str, records: list[dict]) -> list[list[AnnotationId]]:
-    """Return the ids of each record's annotations."""
-    annotated = [a for record in records for a in record.get("annotations", [])]
-    if all("id" in annotation for annotation in annotated):
-        return [[a["id"] for a in record.get("annotations", [])] for record in records]
-    file = MetadataCatalog.get(name).get("json_file", None)
-    if not file:
-        return [
-            [
-                f"{os.path.basename(record['file_name'])}#{place}"
-                for place in range(len(record.get("annotations", [])))
-            ]
-            for record in records
-        ]
-    with PathManager.open(file) as stream:
-        by_image: dict[Any, list[dict]] = defaultdict(list)
-        for annotation in json.load(stream)["annotations"]:
-            by_image[annotation["image_id"]].append(annotation)
-    return [_match(name, file, record, by_image[record["image_id"]]) for record in records]
-
-
-def _match(name: str, file: str, record: dict, candidates: list[dict]) -> list[AnnotationId]:
-    """Find a record's annotations among the file's, in order; detectron2 may have left some out."""
-    ids, rest = [], iter(candidates)
-    for annotation in record.get("annotations", []):
-        found = next(
-            (
-                candidate["id"]
-                for candidate in rest
-                if list(candidate["bbox"]) == list(annotation["bbox"])
-                and candidate.get("iscrowd", 0) == annotation.get("iscrowd", 0)
-            ),
-            None,
-        )
-        if found is None:
-            raise ValueError(
-                f"dataset '{name}': an annotation of picture {record['image_id']} is not in "
-                f"{file}, which its metadata names as json_file; register the set with "
-                'extra_annotation_keys=["id"], or correct json_file'
-            )
-        ids.append(found)
-    return ids
