@@ -1,4 +1,4 @@
-"""Where derived files go, and writing files whole or not at all, whatever stops the process."""
+"""Where derived files go, which names are one file, and writing files whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import glob
 import io
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,29 @@ def cache_root() -> Path:
     if configured:
         return Path(configured).expanduser()
     return Path(os.getenv("XDG_CACHE_HOME") or "~/.cache").expanduser() / "drfpn_da"
+
+
+def real_names(paths: Iterable[str | os.PathLike]) -> list[str]:
+    """Return a name for each path that is the same for all paths of one file.
+
+    Relative and absolute paths, and paths through symbolic or hard links, are paths of one file; a
+    copy is another file. What does not exist is known by its path.
+    """
+    folders: dict[str, str] = {}  # resolved once: pictures lie together
+    names = []
+    for path in paths:
+        folder, name = os.path.split(os.path.abspath(path))
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        real = os.path.join(folders[folder], name)
+        if os.path.islink(real):
+            real = os.path.realpath(real)
+        with contextlib.suppress(OSError):
+            status = os.stat(real)
+            if status.st_nlink > 1:
+                real = f"{status.st_dev}:{status.st_ino}"
+        names.append(real)
+    return names
 
 
 def write_whole(

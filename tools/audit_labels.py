@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from drfpn_da.engine.label_sweep import find_suspects, fold_of, propose, sweep_l
 from drfpn_da.labels import AnnotationIndex, Entry, RelabelStore, recover_journal, write_journal
 from drfpn_da.labels.audit import AuditThresholds, Suspect
 from drfpn_da.labels.export import corrected_coco, to_cleanlab
+from drfpn_da.labels.journal import Key, read_journal
 from drfpn_da.labels.review import read_review, write_review
 from drfpn_da.visualization import free_path, save_new, save_text
 from drfpn_da.visualization.relabels import relabel_page
@@ -93,6 +94,7 @@ def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument("--all", action="store_true")
     what.add_argument("--round", type=int)
     what.add_argument("--annotations", nargs="+", help="annotation ids")
+    undo.add_argument("--dataset", help="only of this data set of the journal")
 
     export = commands.add_parser("export", help="write a corrected COCO JSON")
     export.add_argument("--dataset", help="needed if the journal is of several")
@@ -176,16 +178,33 @@ def run_apply(args: argparse.Namespace) -> list[Entry]:
 
 
 def run_undo(args: argparse.Namespace) -> list[Entry]:
-    """Set corrections back."""
+    """Set corrections back.
+
+    Raises:
+        KeyError: the journal does not have the annotation or data set.
+        ValueError: several data sets have the annotation, and none is named; or see
+            :meth:`drfpn_da.labels.RelabelStore.undo`.
+    """
     store = RelabelStore.load(args.journal)
-    keys = None
+    names = {dataset.name for dataset in store.datasets}
+    if args.dataset and args.dataset not in names:
+        raise KeyError(f"{args.journal} is of {sorted(names)}, not of '{args.dataset}'")
+    keys = {entry.key for entry in store.entries if args.dataset in (None, entry.dataset)}
     if args.annotations:
-        wanted = set(args.annotations)
-        keys = [key for key in {e.key for e in store.entries} if str(key[1]) in wanted]
-        unknown = wanted - {str(key[1]) for key in keys}
-        if unknown:
-            raise KeyError(f"annotation {sorted(unknown)[0]} is not in {args.journal}")
+        keys = {key for word in args.annotations for key in _keys_of(word, keys, args.journal)}
     return _save(store, args.journal, store.undo(keys, args.round))
+
+
+def _keys_of(word: str, keys: Collection[Key], journal: Path) -> list[Key]:
+    found = sorted(key for key in keys if str(key[1]) == word)
+    if not found:
+        raise KeyError(f"annotation {word} is not in {journal}")
+    if len(found) > 1:
+        raise ValueError(
+            f"several data sets of {journal} have an annotation {word}: choose with --dataset "
+            f"among {[name for name, _ in found]}"
+        )
+    return found
 
 
 def run_export(args: argparse.Namespace) -> Path:
@@ -291,6 +310,11 @@ def _write_report(
 
 def _save(store: RelabelStore, path: Path, added: list[Entry]) -> list[Entry]:
     if added:
+        if len(read_journal(path).entries) != len(store.entries) - len(added):
+            raise ValueError(
+                f"{path} has got entries meanwhile, of a training that goes on or of another "
+                "command: run this command again"
+            )
         shutil.copyfile(path, free_path(path.with_suffix(".before.jsonl")))
         store.save(path)
     print(f"{path}: {len(added)} entries added")

@@ -140,7 +140,8 @@ def train(
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
     policy = RelabelPolicy(scope=options.get("scope", "all"), **_FREE)
-    labels, streaks, votes = given.clone(), {}, VoteAccumulator(K)
+    votes = VoteAccumulator(K, policy.class_factors(given.numpy(), K))
+    labels, streaks = given.clone(), {}
     windows, importances, active = default_windows(epochs), [], []
     for epoch in range(epochs):
         new_labels = labels.clone()

@@ -15,6 +15,7 @@ from detectron2.data import (
 )
 from detectron2.data import detection_utils as utils
 
+from ..files import real_names
 from ..labels.annotations import (
     ANNOTATION_INDEX,
     AnnotationIndex,
@@ -52,7 +53,7 @@ class IndexedMapper(DatasetMapper):
             transformed, image_shape, mask_format=self.instance_mask_format
         )
         instances.gt_annotation_index = torch.tensor(index, dtype=torch.int64)
-        if self.recompute_boxes:
+        if self.recompute_boxes and instances.has("gt_masks"):  # there are none without annotations
             instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
         dataset_dict["instances"] = utils.filter_empty_instances(instances)
 
@@ -121,10 +122,14 @@ def load_indexed_from_config(cfg: CfgNode) -> tuple[list[dict[str, Any]], Annota
 def refuse_shared_test_data(annotations: AnnotationIndex, test_names: Sequence[str]) -> None:
     """Refuse test data among the training data: relabelling must not touch what is measured on.
 
+    Pictures are compared by :func:`drfpn_da.files.real_names`: other spellings and links count.
+
     Raises:
         ValueError: a data set, annotation file or picture is in both; names it.
     """
-    pictures = set(annotations.file_names)
+    owners: dict[str, int] = {}
+    for place, real in enumerate(real_names(annotations.file_names)):
+        owners.setdefault(real, place)
     for name in test_names:
         meta = MetadataCatalog.get(name)
         file = meta.get("json_file", None)
@@ -136,12 +141,13 @@ def refuse_shared_test_data(annotations: AnnotationIndex, test_names: Sequence[s
             else:
                 continue
             _refuse(dataset.name, name, shared)
-        both = pictures.intersection(record["file_name"] for record in DatasetCatalog.get(name))
+        tested = [record["file_name"] for record in DatasetCatalog.get(name)]
+        both = {
+            path: owners[real] for path, real in zip(tested, real_names(tested)) if real in owners
+        }
         if both:
             first = min(both)
-            owner = annotations.datasets[
-                annotations.dataset[annotations.file_names.index(first)]
-            ].name
+            owner = annotations.datasets[annotations.dataset[both[first]]].name
             _refuse(owner, name, f"{len(both)} pictures, for example {first}")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Callable
@@ -25,6 +24,7 @@ from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 
 from ..compat import global_indices, train_loader_arguments
+from ..files import real_names
 from .checked_mapper import CheckedMapper, Mapper
 from .indexed import IndexedMapper, load_indexed_from_config
 from .seeding import Stream, derive_seed, seeded
@@ -52,11 +52,15 @@ class SeededMapDataset(torchdata.Dataset):
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def file_names(self, limit: int) -> set[str]:
-        """Return the files of at most so many records, evenly spaced: large sets are not read."""
+    def file_names(self, limit: int) -> dict[str, str]:
+        """Return the files of at most so many records, evenly spaced: large sets are not read.
+
+        Keys are of :func:`drfpn_da.files.real_names`, values as in the records.
+        """
         step = max(1, -(-len(self) // limit))
         records = (self._dataset[i] for i in range(0, len(self), step))
-        return {os.path.abspath(r["file_name"]) for r in records if "file_name" in r}
+        paths = [record["file_name"] for record in records if "file_name" in record]
+        return dict(zip(real_names(paths), paths))
 
     def __getitem__(self, item: Item) -> dict[str, Any]:
         position, index = item

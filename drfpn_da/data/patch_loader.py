@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 from detectron2.utils import comm
 
+from ..files import real_names
 from .labelled_share import LabelledShareSampler
 from .loader import build_train_loader, loader_options
 from .patches import SAMPLE_INDEX, PatchMapper, Records, labelled_patches, load_patches
@@ -65,13 +66,14 @@ def split_patches(cfg: CfgNode) -> PatchPool:
     """
     records = load_patches(cfg.DATASETS.TRAIN)
     labelled = labelled_patches(cfg, records)
-    given = {record["file_name"] for record in labelled}
+    given = set(real_names(record["file_name"] for record in labelled))
     if cfg.DATASETS.TARGET:
         others = []
         for name in cfg.DATASETS.TARGET:
             check_registered(name, "DATASETS.TARGET")
             others += list(DatasetCatalog.get(name))
-        shared = given.intersection(record["file_name"] for record in others)
+        paths = [record["file_name"] for record in others]
+        shared = [path for path, real in zip(paths, real_names(paths)) if real in given]
         if shared:
             raise ValueError(
                 f"{len(shared)} pictures are labelled (DATASETS.TRAIN with DATASETS.LABELLED) and "
@@ -79,7 +81,8 @@ def split_patches(cfg: CfgNode) -> PatchPool:
                 "none, or leave DATASETS.TARGET empty to take the rest of DATASETS.TRAIN"
             )
     else:
-        others = [record for record in records if record["file_name"] not in given]
+        paths = [record["file_name"] for record in records]
+        others = [r for r, real in zip(records, real_names(paths)) if real not in given]
     logger.info("%d labelled pictures, %d without labels", len(labelled), len(others))
     pictures = [*labelled, *(picture_only(record) for record in others)]
     return PatchPool(

@@ -183,7 +183,8 @@ def _from_config(cfg: CfgNode) -> dict[str, Any]:
 def _say_overlap(source: TrainLoader, target: TrainLoader) -> None:
     """Warn if pictures with labels are, under another data set's name, those without."""
     mine = source.dataset.file_names(COMPARED)
-    shared = sorted(mine & target.dataset.file_names(len(target.dataset)))
+    theirs = target.dataset.file_names(len(target.dataset))
+    shared = sorted(mine[real] for real in mine.keys() & theirs.keys())
     if shared:
         logger.warning(
             "%d of %d pictures of DATASETS.TRAIN that were compared are also in DATASETS.TARGET, "

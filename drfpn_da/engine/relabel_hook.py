@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Optional
 
 import torch
@@ -24,10 +22,9 @@ from ..labels import (
     merge_votes,
     tally_votes,
 )
-from ..labels.journal import REVIEWED
 from ..labels.policy import Streaks
 from ..modeling.roi_heads import CorrectsLabels, find_scn_heads
-from ..visualization.files import free_path
+from .relabel_journal import RunJournal
 from .relabel_votes import VoteRecorder, Windows
 from .step import detector_of, model_device
 
@@ -50,6 +47,8 @@ class SCNRelabelHook(HookBase):
         min_iou: overlap from which proposals vote.
         probabilities: "raw" or "scaled".
         checkpoint_period: of the checkpoints: then the main process holds the votes of all.
+        eval_period: of the evaluations, likewise, since the best checkpoint is saved after one; 0:
+            none.
         start_journal: corrections to start from.
 
     Raises:
@@ -67,6 +66,7 @@ class SCNRelabelHook(HookBase):
         min_iou: float = 0.5,
         probabilities: str = "raw",
         checkpoint_period: int = 5000,
+        eval_period: int = 0,
         start_journal: str = "",
     ) -> None:
         if windows.count < policy.patience:
@@ -77,8 +77,12 @@ class SCNRelabelHook(HookBase):
                 "PERIOD_FRACTION, or train longer"
             )
         self._annotations, self._policy, self._windows = annotations, policy, windows
-        self._path, self._dry_run, self._checkpoint_period = journal, dry_run, checkpoint_period
-        self._votes = VoteAccumulator(len(annotations.class_names))
+        self._dry_run, self._save_periods = dry_run, (checkpoint_period, eval_period)
+        given = annotations.classes[: annotations.distinct]
+        factors = policy.class_factors(given, len(annotations.class_names))
+        self._votes = VoteAccumulator(len(annotations.class_names), factors)
+        # Whether the main process, whose state is saved, has the votes of all.
+        self._gathered = True
         self._recorder = VoteRecorder(self._votes, min_iou, probabilities)
         self._streaks: Streaks = {}
         self._resumed = False
@@ -91,13 +95,12 @@ class SCNRelabelHook(HookBase):
             "min_iou": min_iou,
             "probabilities": probabilities,
         }
-        if start_journal and not os.path.isfile(start_journal):
-            raise FileNotFoundError(
-                f"SCN_RELABEL.JOURNAL {start_journal} does not exist; write the path of a journal, "
-                "or '' to start without one"
-            )
-        before = RelabelStore.load(start_journal, annotations.datasets) if start_journal else None
-        self.store = RelabelStore(annotations.datasets, settings, before.entries if before else ())
+        self._journal = RunJournal(journal, annotations, settings, start_journal)
+
+    @property
+    def store(self) -> RelabelStore:
+        """The corrections so far."""
+        return self._journal.store
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> SCNRelabelHook:
@@ -118,6 +121,7 @@ class SCNRelabelHook(HookBase):
             min_iou=node.MIN_IOU,
             probabilities=node.PROBS,
             checkpoint_period=cfg.SOLVER.CHECKPOINT_PERIOD,
+            eval_period=cfg.TEST.EVAL_PERIOD,
             start_journal=node.JOURNAL,
         )
 
@@ -132,20 +136,20 @@ class SCNRelabelHook(HookBase):
                 f"have {self._votes.num_classes} classes"
             )
         predictor.recorder = self._recorder
-        if comm.is_main_process() and not self._resumed and os.path.exists(self._path):
-            kept = free_path(self._path)
-            os.rename(self._path, kept)
-            logger.warning("%s is of an earlier run: kept as %s", self._path, kept)
+        if not self._resumed:
+            self._journal.set_aside()
         self._correct()
 
     def before_step(self) -> None:
         """Let proposals vote if the step belongs to a window."""
         self._recorder.active = self._windows.gathers(self.trainer.iter)
+        if self._recorder.active and comm.get_world_size() > 1:
+            self._gathered = False
 
     def after_step(self) -> None:
-        """Decide at the end of a window; bring the votes together before a checkpoint."""
+        """Decide at the end of a window; before a checkpoint gather votes and verdicts."""
         done = self.trainer.iter + 1
-        if self._recorder.active and not self._recorder.seen:
+        if self._recorder.active and not self._heads.numbered:
             raise ValueError(
                 "SCN_RELABEL.ENABLED needs gt_annotation_index in the training instances, which "
                 "drfpn_da.data.IndexedMapper adds: use it, or a mapper derived from it"
@@ -154,6 +158,9 @@ class SCNRelabelHook(HookBase):
             self._decide(done)
         elif self._is_saved(done):
             self._gather()
+            if self._journal.take_verdicts():
+                self._journal.save()
+                self._correct()
 
     def after_train(self) -> None:
         """Disconnect from the model."""
@@ -163,6 +170,7 @@ class SCNRelabelHook(HookBase):
         """Return votes, streaks and how far the journal is."""
         return {
             "votes": {k: torch.from_numpy(v) for k, v in self._votes.state().items()},
+            "votes_of_all": self._gathered,
             "streaks": dict(self._streaks),
             "entries": len(self.store.entries),
         }
@@ -178,60 +186,39 @@ class SCNRelabelHook(HookBase):
         self._streaks = {int(i): tuple(value) for i, value in state["streaks"].items()}  # type: ignore[misc]
         if comm.is_main_process():  # the votes of all processes are with the main one
             self._votes.load_state({k: v.numpy() for k, v in state["votes"].items()})
-        if not os.path.exists(self._path):
-            if state["entries"]:
-                raise FileNotFoundError(
-                    f"the run to resume had a journal of {state['entries']} entries in "
-                    f"{self._path}, which is gone: put it back"
-                )
-            return
-        self._restore_journal(state["entries"])
-
-    def _restore_journal(self, count: int) -> None:
-        found = RelabelStore.load(self._path, self._annotations.datasets)
-        if len(found.entries) < count:
-            raise ValueError(
-                f"{self._path} has {len(found.entries)} entries, but the checkpoint was saved with "
-                f"{count}: put the whole journal back"
-            )
-        reviewed = [e for e in found.entries[count:] if e.status in (*REVIEWED, "undone")]
-        self.store = RelabelStore(
-            self._annotations.datasets, found.settings, [*found.entries[:count], *reviewed]
-        )
-        dropped = len(found.entries) - count - len(reviewed)
-        comm.synchronize()  # all have read what the main process now replaces
-        if dropped and comm.is_main_process():
-            kept = free_path(Path(self._path).with_suffix(".later.jsonl"))
-            # A copy: at no moment is there no journal.
-            shutil.copyfile(self._path, kept)
-            self.store.save(self._path)
+        if not state.get("votes_of_all", True):
             logger.warning(
-                "%d entries are of steps after the checkpoint and will be decided again; the "
-                "journal with them is kept as %s",
-                dropped,
-                kept,
+                "Relabelling: the checkpoint was saved at a step that is neither a multiple of "
+                "SOLVER.CHECKPOINT_PERIOD nor of TEST.EVAL_PERIOD, and has the votes of the main "
+                "process alone: the window that had begun is decided with fewer votes"
             )
+        self._journal.rewind(state["entries"])
 
     def _gather(self) -> None:
-        if comm.get_world_size() == 1:
+        if self._gathered:
             return
+        self._gathered = True
         states = comm.all_gather(self._votes.state())
         self._votes.clear()
         if comm.is_main_process():
             self._votes.load_state(merge_votes(states, self._votes.num_classes))
 
     def _is_saved(self, done: int) -> bool:
-        return done % self._checkpoint_period == 0 or done == self.trainer.max_iter
+        periods = (period for period in self._save_periods if period > 0)
+        return done == self.trainer.max_iter or any(done % period == 0 for period in periods)
 
     def _decide(self, done: int) -> None:
+        self._journal.take_verdicts()
+        self._gathered = True
         votes = merge_votes(comm.all_gather(self._votes.state()), self._votes.num_classes)
         self._votes.clear()
         tally = tally_votes(votes)
+        count = self._annotations.distinct
         decisions, self._streaks = self._policy.decide(
             tally,
-            self.store.labels(self._annotations, proposed=self._dry_run),
-            self._annotations.classes,
-            self.store.locked(self._annotations),
+            self.store.labels(self._annotations, proposed=self._dry_run)[:count],
+            self._annotations.classes[:count],
+            self.store.locked(self._annotations)[:count],
             self._streaks,
         )
         added = self.store.record(decisions, self._annotations, done, self._dry_run)
@@ -248,14 +235,13 @@ class SCNRelabelHook(HookBase):
             "Relabelling after %d steps: votes on %d of %d annotations, %d %s, %d in all%s",
             done,
             len(tally.index),
-            len(self._annotations),
+            count,
             len(added),
             "proposed" if self._dry_run else "changed",
             changed,
-            f" ({self._path})" if added else "",
+            f" ({self._journal.path})" if added else "",
         )
-        if comm.is_main_process():
-            self.store.save(self._path)
+        self._journal.save()
         self._correct()
 
     def _correct(self) -> None:

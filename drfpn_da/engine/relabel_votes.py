@@ -84,7 +84,6 @@ class VoteRecorder:
             raise ValueError(f"SCN_RELABEL.MIN_IOU is {min_iou}; write a share in [0, 1]")
         self.votes, self.min_iou, self.probabilities = votes, min_iou, probabilities
         self.active = False
-        self.seen = False
 
     @torch.no_grad()
     def __call__(self, predictions: Predictions, proposals: list[Instances]) -> None:
@@ -99,7 +98,6 @@ class VoteRecorder:
             [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         )
         overlap = matched_pairwise_iou(Boxes(boxes), Boxes(truth))
-        self.seen |= any(p.has(INDEX) for p in proposals)
         voting &= overlap >= self.min_iou
         logits = predictions.logits[voting, :-1].float()
         if self.probabilities == "scaled":

@@ -17,6 +17,8 @@ FORMAT = "drfpn_da relabels"
 VERSION = 1
 #: Statuses settled by a person.
 REVIEWED = ("accepted", "rejected")
+#: Statuses that a person's commands give, never training.
+BY_PERSON = (*REVIEWED, "undone")
 Key = tuple[str, AnnotationId]
 
 
@@ -27,7 +29,9 @@ class Entry:
     ``status`` is "proposed": would be changed (dry run); "applied": changed by training; "undone":
     set back; or one of :data:`REVIEWED`. ``box`` is x, y, width, height in pixels of the picture.
     ``p_old`` and ``p_new`` are mean probabilities, ``alpha`` mean importance, of ``count`` votes, a
-    share ``agree`` of them for ``new``; -1 where nobody voted.
+    share ``agree`` of them for ``new``; -1 where nobody voted. ``undoes`` says how many changes of
+    the annotation, the last ones, an undone entry sets back; 0 in older journals: all since the
+    class was ``new`` first.
     """
 
     round: int
@@ -45,6 +49,7 @@ class Entry:
     alpha: float = -1.0
     count: int = 0
     agree: float = -1.0
+    undoes: int = 0
 
     @property
     def key(self) -> Key:

@@ -108,8 +108,9 @@ class RelabelPolicy:
         """Return the changes of a window, best first, and the streaks for the next.
 
         Args:
-            tally: votes of the window.
-            labels: (N,) present classes of all annotations.
+            tally: votes of the window, counted with :meth:`class_factors`, so that gap and
+                agreement are of the same probabilities.
+            labels: (N,) present classes of all annotations, without copies.
             given: (N,) classes in the annotation file.
             locked: (N,) annotations that must not change (crowds, those reviewed).
             streaks: as returned after the last window. An annotation without votes keeps its own.
@@ -153,12 +154,22 @@ class RelabelPolicy:
             new_streaks.pop(decision.index)
         return kept, new_streaks
 
+    def class_factors(self, given: np.ndarray, num_classes: int) -> np.ndarray:
+        """Return (K,) factors of probabilities that make up for the classes' frequencies.
+
+        Args:
+            given: (N,) classes in the annotation file.
+            num_classes: K.
+        """
+        counts = np.bincount(given, minlength=num_classes)
+        if not self.prior_power:
+            return np.ones(num_classes)
+        # A class that nobody labelled has no frequency, and gains nothing.
+        return np.where(counts > 0, np.maximum(counts, 1.0) ** -self.prior_power, 0.0)
+
     def _adjust(self, probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
         """Return (M, K) probabilities as if all classes were equally frequent."""
-        counts = np.bincount(given, minlength=probabilities.shape[1])
-        # A class that nobody labelled has no frequency, and gains nothing.
-        factor = np.where(counts > 0, np.maximum(counts, 1.0) ** -self.prior_power, 0.0)
-        adjusted = probabilities * (factor if self.prior_power else 1.0)
+        adjusted = probabilities * self.class_factors(given, probabilities.shape[1])
         total = adjusted.sum(axis=1, keepdims=True)
         return np.divide(adjusted, total, out=probabilities.copy(), where=total > 0)
 

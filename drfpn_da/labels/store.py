@@ -11,7 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from .annotations import AnnotationIndex, DatasetIdentity
-from .journal import REVIEWED, Entry, Journal, Key, read_journal, write_journal
+from .journal import BY_PERSON, REVIEWED, Entry, Journal, Key, read_journal, write_journal
 from .policy import Decision
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,7 @@ class RelabelStore:
         self._entries: list[Entry] = []
         self._history: dict[Key, list[Entry]] = {}
         self._last_round = 0
-        for entry in entries:
-            self._append(entry)
+        self.extend(entries)
 
     @classmethod
     def load(
@@ -66,6 +65,11 @@ class RelabelStore:
     def entries(self) -> tuple[Entry, ...]:
         """All entries, oldest first."""
         return tuple(self._entries)
+
+    @property
+    def verdicts(self) -> list[Entry]:
+        """What a person accepted, rejected or undid, oldest first."""
+        return [entry for entry in self._entries if entry.status in BY_PERSON]
 
     @property
     def next_round(self) -> int:
@@ -100,6 +104,23 @@ class RelabelStore:
             if any(entry.status in REVIEWED for entry in history):
                 locked[annotations.find(key)] = True
         return locked
+
+    def extend(self, entries: Iterable[Entry]) -> None:
+        """Add entries as they are, such as verdicts in another copy of the journal."""
+        for entry in entries:
+            self._append(entry)
+
+    def rewind(self, count: int) -> RelabelStore:
+        """Return the store of the first ``count`` entries and of what a person decided since.
+
+        An annotation that a person judged since keeps all entries up to the last verdict, since a
+        verdict says nothing without what it judges. All other later entries are left out.
+        """
+        later = self._entries[count:]
+        judged = {entry.key: i for i, entry in enumerate(later) if entry.status in BY_PERSON}
+        kept = [entry for i, entry in enumerate(later) if i <= judged.get(entry.key, -1)]
+        entries = [*self._entries[:count], *kept]
+        return RelabelStore(self.datasets, self.settings, entries)
 
     def record(
         self,
@@ -152,7 +173,7 @@ class RelabelStore:
     def undo(
         self, keys: Optional[Collection[Key]] = None, round_number: Optional[int] = None
     ) -> list[Entry]:
-        """Set annotations back by adding reversing entries.
+        """Set annotations back by adding reversing entries; what is undone already adds none.
 
         Args:
             keys: only these annotations; None: all.
@@ -227,8 +248,11 @@ class RelabelStore:
                 f"annotation {later.annotation_id} of '{later.dataset}' was changed again in round "
                 f"{later.round} ({later.status}): undo that round first, or the annotation alone"
             )
-        last, first = chosen[-1], chosen[0]
-        return [replace(last, status="undone", round=self.next_round, old=last.new, new=first.old)]
+        old, new = chosen[-1].new, chosen[0].old
+        if round_number is None and old == new:  # several changes, back where they began
+            return []
+        undone = {"status": "undone", "round": self.next_round, "undoes": len(chosen)}
+        return [replace(chosen[-1], old=old, new=new, **undone)]
 
 
 def _open_changes(history: list[Entry]) -> list[Entry]:
@@ -237,9 +261,11 @@ def _open_changes(history: list[Entry]) -> list[Entry]:
     for entry in history:
         if entry.status == "rejected":
             changes = []
+        elif entry.status == "undone" and entry.undoes:
+            del changes[-entry.undoes :]
         elif entry.status == "undone":
-            while changes and changes[-1].new != entry.new:
-                changes.pop()
+            befores = [change.old for change in changes]
+            del changes[befores.index(entry.new) if entry.new in befores else 0 :]
         else:
             changes.append(entry)
     return changes
@@ -265,11 +291,16 @@ def _refuse_other_data(
                 f"'{ours.name}' has {list(ours.classes)[:8]}: use the journal with its own data"
             )
         if ours.sha256 != theirs.sha256:
+            mend = "restore that file, or start a new journal"
+            if not ours.file:
+                mend = (
+                    "restore these, or start a new journal (journals of former versions did not "
+                    "tell pictures of one name in different folders apart)"
+                )
             raise ValueError(
                 f"journal {path} is of another annotation file: dataset '{ours.name}' "
                 f"({ours.file or 'no file'}) has SHA-256 {ours.sha256[:12]}..., the journal was "
-                f"made with {theirs.file or 'records'} of {theirs.sha256[:12]}...; restore that "
-                "file, or start a new journal"
+                f"made with {theirs.file or 'records'} of {theirs.sha256[:12]}...; {mend}"
             )
     if [d.name for d in found] != [d.name for d in expected]:
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class Tally:
         probabilities: (M, K) mean class probabilities, weighted by overlap.
         alpha: (M,) mean importance.
         count: (M,) number of votes.
-        votes: (M, K) number of votes for each class.
+        votes: (M, K) number of votes for each class, see :class:`VoteAccumulator`.
     """
 
     index: np.ndarray
@@ -42,10 +43,13 @@ class VoteAccumulator:
 
     Args:
         num_classes: foreground classes K.
+        factors: (K,), not negative: a vote is for the class whose probability times factor is the
+            largest (see :meth:`drfpn_da.labels.RelabelPolicy.class_factors`). None: all equal.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, factors: Optional[np.ndarray] = None) -> None:
         self.num_classes = num_classes
+        self._factors = np.ones(num_classes) if factors is None else factors
         self._pending: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         self._parts: list[State] = []
 
@@ -103,8 +107,12 @@ class VoteAccumulator:
         self, index: Tensor, probabilities: Tensor, weight: Tensor, alpha: Tensor
     ) -> State:
         weight, alpha = weight.double(), alpha.double()
-        weighted = probabilities.double() * weight[:, None]
-        chosen = torch.nn.functional.one_hot(probabilities.argmax(dim=1), self.num_classes)
+        probabilities = probabilities.double()
+        weighted = probabilities * weight[:, None]
+        adjusted = probabilities * torch.from_numpy(self._factors).to(probabilities)
+        decided = (adjusted > 0).any(dim=1, keepdim=True)
+        choice = torch.where(decided, adjusted, probabilities).argmax(dim=1)
+        chosen = torch.nn.functional.one_hot(choice, self.num_classes)
         return {
             "index": index.cpu().numpy().astype(np.int64),
             "weighted": _fixed(weighted),

@@ -28,6 +28,8 @@ class CorrectsLabels:
 
     #: (N,) class of every annotation of the training data by its index; None: none is corrected.
     corrected_classes: Optional[Tensor] = None
+    #: Whether targets with ``gt_annotation_index`` were seen in training, be they without objects.
+    numbered: bool = False
 
     def forward(
         self,
@@ -49,6 +51,7 @@ class CorrectsLabels:
         """
         prepared, rows = [], 0
         for given in targets:
+            self.numbered |= given.has(INDEX)
             target = Instances(given.image_size, **given.get_fields())
             target.set(ROW, torch.arange(rows, rows + len(given), device=given.gt_classes.device))
             rows += len(given)
