@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from drfpn_da import files
-from drfpn_da.files import write_whole
+from drfpn_da.files import real_names, write_whole
 
 
 @pytest.fixture
@@ -75,3 +75,20 @@ def test_leftovers_of_killed_processes_go_with_the_next_write(tmp_path):
     write_whole(path, write)
     assert sorted(p.name for p in path.parent.iterdir()) == sorted([alive.name, "a.json"])
     assert path.read_bytes() == b"new"
+
+
+def test_all_paths_of_a_file_have_one_name(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / "folder" / "a.png"
+    file.write_bytes(b"picture")
+    (tmp_path / "linked").symlink_to("folder")
+    (tmp_path / "b.png").symlink_to(file)
+    monkeypatch.chdir(tmp_path)
+    same = [file, "folder/a.png", "./folder/../folder/a.png", "linked/a.png", "b.png"]
+    assert len(set(real_names(same))) == 1
+    os.link(file, tmp_path / "hard.png")
+    assert len(set(real_names([*same, "hard.png"]))) == 1
+    (tmp_path / "copy.png").write_bytes(b"picture")
+    others = ["copy.png", "folder/missing.png", "missing.png", "linked/missing.png"]
+    names = real_names(others)
+    assert names[1] == names[3] and len({*names, *real_names(same)}) == 4

@@ -145,7 +145,7 @@ def _tell_apart(
 
 def _same_object(annotation: Record, candidate: Record, classes: Mapping[int, int]) -> bool:
     outlines = _outline(annotation), _outline(candidate)
-    given = candidate.get("category_id")
+    given = candidate["category_id"]
     return (None in outlines or outlines[0] == outlines[1]) and (
         annotation["category_id"] == classes.get(given, given)
     )

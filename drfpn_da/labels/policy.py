@@ -53,7 +53,7 @@ class RelabelPolicy:
             given labels to this power, and sum to 1 again (logit adjustment, arXiv 2007.07314): a
             detector in training prefers frequent classes. 0: as they are.
         min_votes: votes needed in a window.
-        min_agree: share of the votes that must be for the new class.
+        min_agree: share of the votes that must be for the new class, counted likewise.
         patience: windows in a row with the same new class.
         scope: "all", or "low": only the lowest share 1 - ``beta`` of the window's annotations.
         rank_by: what is low: "alpha", "p_gt" (probability of the label) or "margin" (low where the

@@ -251,8 +251,8 @@ class RelabelStore:
         old, new = chosen[-1].new, chosen[0].old
         if round_number is None and old == new:  # several changes, back where they began
             return []
-        undone = {"status": "undone", "round": self.next_round, "undoes": len(chosen)}
-        return [replace(chosen[-1], old=old, new=new, **undone)]
+        last, number = chosen[-1], self.next_round
+        return [replace(last, status="undone", round=number, old=old, new=new, undoes=len(chosen))]
 
 
 def _open_changes(history: list[Entry]) -> list[Entry]:

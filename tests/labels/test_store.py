@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -86,6 +87,87 @@ def test_undo_of_a_round_or_of_annotations(store, annotations):
         store.undo(keys=[("streets", 99)])
     with pytest.raises(ValueError, match="no round 9; the journal has rounds 1 to 4"):
         store.undo(round_number=9)
+
+
+@pytest.fixture
+def there_and_back(annotations):
+    """An annotation that changed in round 1, changed back in round 2, and again in round 3."""
+    store = RelabelStore([DATA])
+    for iteration, (old, new) in enumerate([(0, 1), (1, 0), (0, 1)]):
+        store.record([change(0, old, new)], annotations, iteration)
+    return store
+
+
+def test_undo_of_all_leaves_nothing_to_undo(there_and_back, annotations):
+    store = there_and_back
+    assert [(e.old, e.new, e.undoes) for e in store.undo()] == [("person", "car", 3)]
+    assert store.undo() == [] and store.undo(keys=[("streets", 10)]) == []
+    assert [store.undo(round_number=n) for n in (1, 2, 3, 4)] == [[]] * 4
+    assert store.labels(annotations).tolist() == annotations.classes.tolist()
+    # A change after it is one to undo.
+    store.record([change(0, 0, 2)], annotations, 9)
+    assert [(e.old, e.new) for e in store.undo()] == [("sign", "car")]
+
+
+def test_undo_of_rounds_one_after_another(there_and_back):
+    store = there_and_back
+    undone = [store.undo(round_number=n) for n in (3, 2, 1)]
+    assert [(e.old, e.new) for (e,) in undone] == [
+        ("person", "car"),
+        ("car", "person"),
+        ("person", "car"),
+    ]
+    assert store.undo() == [] and store.corrections() == {}
+
+
+def test_changes_that_cancel_out_need_no_undo(annotations):
+    store = RelabelStore([DATA])
+    store.record([change(0, 0, 1)], annotations, 1)
+    store.record([change(0, 1, 0)], annotations, 2)
+    assert store.undo() == []
+
+
+def test_undone_entries_of_former_journals_say_no_number(there_and_back, tmp_path):
+    """Even those that were undone twice, which added an entry from a class to itself."""
+    store = there_and_back
+    (undone,) = store.undo()
+    former = dataclasses.replace(undone, undoes=0)
+    again = dataclasses.replace(former, old="car", new="car", round=5)
+    opened = RelabelStore([DATA], {}, [*store.entries[:-1], former, again])
+    opened.save(tmp_path / "journal.jsonl")
+    # Such journals have no such field.
+    text = (tmp_path / "journal.jsonl").read_text().splitlines()
+    lines = [json.loads(line[9:]) for line in text]
+    for line in lines:
+        line.pop("undoes", None)
+    bodies = [json.dumps(line, ensure_ascii=False) for line in lines]
+    (tmp_path / "journal.jsonl").write_text(
+        "".join(f"{zlib.crc32(body.encode()):08x} {body}\n" for body in bodies)
+    )
+    found = RelabelStore.load(tmp_path / "journal.jsonl", [DATA])
+    assert len(found.entries) == 5
+    assert found.undo() == [] and found.undo(round_number=1) == [] and found.corrections() == {}
+
+
+def test_rewinding_keeps_verdicts_with_what_they_judge(store, annotations):
+    """Two entries were there; later ones stay only where a person judged, up to the verdict."""
+    store.record([change(1, 0, 2), change(2, 1, 0)], annotations, 300)
+    store.review({("streets", 10): False, ("streets", 11): True})
+    store.undo(keys=[("streets", 12)])
+    store.record([change(2, 1, 0), change(4, 2, 0)], annotations, 400)
+    old = store.rewind(2)
+    assert old.entries[:2] == store.entries[:2]
+    assert [(e.annotation_id, e.status, e.iteration) for e in old.entries[2:]] == [
+        (10, "applied", 200),
+        (11, "applied", 300),
+        (12, "applied", 300),
+        (10, "rejected", 200),
+        (11, "accepted", 300),
+        (12, "undone", 300),
+    ]
+    assert old.corrections() == {("streets", 11): "sign", ("streets", 13): "sign"}
+    assert old.verdicts == store.verdicts and len(old.verdicts) == 3
+    assert store.rewind(len(store.entries)).entries == store.entries
 
 
 def test_review_settles_for_good(store, annotations):

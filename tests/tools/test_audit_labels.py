@@ -92,6 +92,51 @@ def test_undo_keeps_the_journal_before(tool, journal):
         tool([*words, "--annotations", "77"])
 
 
+def test_undo_asks_which_data_set_is_meant(tool, folder, tmp_path):
+    names = ["tiny_day", "tiny_night"]
+    for name in names:
+        register_tiny(name, folder)
+    _, annotations = load_indexed(names)
+    store = RelabelStore(annotations.datasets)
+    for i in (0, 2, 16):  # annotations 1 and 3 of the first, 1 of the second
+        store.record([Decision(i, 0, 1, 0.1, 0.9, 0.5, 9, 1.0)], annotations, i)
+    path = tmp_path / "relabels.jsonl"
+    store.save(path)
+    words = ["undo", "--journal", str(path)]
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"--dataset among \['tiny_day', 'tiny_night'\]"):
+        tool([*words, "--annotations", "3", "1"])
+    assert path.read_bytes() == before
+    with pytest.raises(KeyError, match="not of 'tiny_dusk'"):
+        tool([*words, "--all", "--dataset", "tiny_dusk"])
+    with pytest.raises(KeyError, match="annotation 3"):
+        tool([*words, "--annotations", "3", "--dataset", "tiny_night"])
+    (added,) = tool([*words, "--annotations", "1", "--dataset", "tiny_night"])
+    assert added.key == ("tiny_night", 1)
+    assert set(RelabelStore.load(path).corrections()) == {("tiny_day", 1), ("tiny_day", 3)}
+    assert tool([*words, "--all", "--dataset", "tiny_night"]) == []
+    assert [e.key for e in tool([*words, "--annotations", "3"])] == [("tiny_day", 3)]
+    assert [e.key for e in tool([*words, "--all"])] == [("tiny_day", 1)]
+
+
+def test_a_journal_that_grew_meanwhile_is_not_overwritten(folder, journal, monkeypatch):
+    """Training adds a round between a command's reading and its writing."""
+    module = load_tool("audit_labels")
+    _, annotations = load_indexed(["tiny_tool"])
+    undo = module.RelabelStore.undo
+
+    def slow_undo(self, *args):
+        training = RelabelStore.load(journal)
+        training.record([Decision(4, 0, 1, 0.1, 0.9, 0.5, 9, 1.0)], annotations, 9)
+        training.save(journal)
+        return undo(self, *args)
+
+    monkeypatch.setattr(module.RelabelStore, "undo", slow_undo)
+    with pytest.raises(ValueError, match=r"has got entries meanwhile.*run this command again"):
+        module.main(["undo", "--journal", str(journal), "--all"])
+    assert len(RelabelStore.load(journal).entries) == 3
+
+
 def test_recovery_of_a_damaged_journal(tool, journal, tmp_path):
     journal.write_bytes(journal.read_bytes()[:-60])
     damaged = journal.read_bytes()

@@ -80,7 +80,7 @@ def add_keys(_C: CN) -> None:
     # Fewer votes in a window decide nothing. A small object has few: often but one an epoch, of its
     # own box, which is among the proposals.
     _C.SCN_RELABEL.MIN_VOTES = 1
-    # Share of the votes that must be for the new class.
+    # Share of the votes that must be for the new class, with probabilities as of PRIOR_POWER.
     _C.SCN_RELABEL.MIN_AGREE = 0.6
     # In so many windows in a row the new class must be the same.
     _C.SCN_RELABEL.PATIENCE = 2
