@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -13,6 +12,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.utils import comm
 
 from ..files import real_names
+from ..labels.annotation_keys import picture_names
 from .labelled_share import LabelledShareSampler
 from .loader import build_train_loader, loader_options
 from .patches import SAMPLE_INDEX, PatchMapper, Records, labelled_patches, load_patches
@@ -45,10 +45,10 @@ class PatchPool:
 
     @property
     def sha256(self) -> str:
-        """Identifies pictures (by name, not by folder), their order and the given classes."""
+        """Identifies pictures (wherever they lie together), their order and the given classes."""
         lines = (
-            f"{Path(r['file_name']).name}|{r.get('image_id')}|{number}"
-            for r, number in zip(self.records, self.classes)
+            f"{name}|{record.get('image_id')}|{number}"
+            for name, record, number in zip(picture_names(self.records), self.records, self.classes)
         )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

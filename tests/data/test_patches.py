@@ -1,6 +1,8 @@
 """Whole pictures: which are labelled, what a mapper makes of them, and CIFAR-10N."""
 
 import collections
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +59,36 @@ def test_digest_knows_pictures_and_labels_but_not_folders(cfg, folder):
     cfg.DATASETS.LABELLED.SEED -= 1
     register_tiny_patches("patches_tiny", folder / f"moved_{digest[:6]}")
     assert split_patches(cfg).sha256 == digest
+
+
+def test_digest_tells_pictures_of_one_name_apart(cfg, fresh_name, tmp_path):
+    """Folders by class, in which the pictures have the same names and no ids."""
+    records = [
+        {"file_name": str(tmp_path / folder / f"{i}.png"), "height": 8, "width": 8, "class_id": c}
+        for c, folder in enumerate(("red", "green"))
+        for i in range(8)
+    ]
+    DatasetCatalog.register(fresh_name, lambda: [dict(record) for record in records])
+    MetadataCatalog.get(fresh_name).set(thing_classes=["red", "green", "blue", "grey"])
+    cfg.DATASETS.TRAIN = (fresh_name,)
+    cfg.DATASETS.LABELLED.FILE = str(tmp_path / "names.json")
+    (tmp_path / "names.json").write_text(json.dumps([records[0]["file_name"]]))
+    cfg.DATASETS.LABELLED.COUNT = 0
+    digest = split_patches(cfg).sha256
+    records[3], records[11] = records[11], records[3]
+    assert split_patches(cfg).sha256 != digest
+
+
+def test_labelled_pictures_are_known_by_any_path(cfg, fresh_name, tmp_path, monkeypatch):
+    given = DatasetCatalog.get("patches_tiny")
+    (tmp_path / "linked").symlink_to(Path(given[0]["file_name"]).parent)
+    monkeypatch.chdir(tmp_path)
+    records = [{**r, "file_name": f"linked/{Path(r['file_name']).name}"} for r in given]
+    DatasetCatalog.register(fresh_name, lambda: records)
+    MetadataCatalog.get(fresh_name).set(thing_classes=["red", "green", "blue", "grey"])
+    cfg.DATASETS.TARGET = (fresh_name,)
+    with pytest.raises(ValueError, match=r"8 pictures are labelled .*example linked/"):
+        split_patches(cfg)
 
 
 def test_target_pictures_or_a_clear_refusal(cfg):
