@@ -127,9 +127,8 @@ def refuse_shared_test_data(annotations: AnnotationIndex, test_names: Sequence[s
     Raises:
         ValueError: a data set, annotation file or picture is in both; names it.
     """
-    owners: dict[str, int] = {}
-    for place, real in enumerate(real_names(annotations.file_names)):
-        owners.setdefault(real, place)
+    places = {path: place for place, path in enumerate(annotations.file_names)}
+    owners = dict(zip(real_names(places), places.values()))
     for name in test_names:
         meta = MetadataCatalog.get(name)
         file = meta.get("json_file", None)

@@ -132,11 +132,14 @@ def _tell_apart(
     annotations: Sequence[Record], candidates: Sequence[Record], classes: Mapping[int, int]
 ) -> list[AnnotationId]:
     """Return the ids of annotations with one box; empty if the candidates may be others."""
-    # Equally many are the same ones. Else those that detectron2 leaves out have to go, and then
-    # those of another outline or class.
-    for left in (candidates, [c for c in candidates if _outline(c) != []]):
-        if len(left) == len(annotations):
-            return [candidate["id"] for candidate in left]
+    if len(candidates) == len(annotations):
+        return [candidate["id"] for candidate in candidates]
+    # Those that detectron2 leaves out have to go, or else those of another outline or class.
+    kept = [candidate for candidate in candidates if _outline(candidate) != []]
+    if len(kept) == len(annotations) and all(
+        _same_object(a, c, classes) for a, c in zip(annotations, kept)
+    ):
+        return [candidate["id"] for candidate in kept]
     found = [tuple(c["id"] for c in candidates if _same_object(a, c, classes)) for a in annotations]
     if any(len(ids) != found.count(ids) for ids in found):
         return []

@@ -193,3 +193,12 @@ def test_what_a_loader_leaves_out_is_told_by_class_and_outline_or_refused(coco):
         some = [{**loaded[0], "annotations": [loaded[0]["annotations"][i] for i in kept]}]
         with pytest.raises(ValueError, match=r"picture 1 cannot be told.*extra_annotation_keys"):
             index_annotations([(name, some)])
+
+
+def test_a_loader_without_outlines_is_not_taken_for_one_that_leaves_lines_out(coco):
+    name = coco(of(3, LINE), of(4, SQUARE), of(3, SQUARE))
+    file_name = DatasetCatalog.get(name)[0]["file_name"]
+    kept = [box(category_id=0), box(category_id=1)]  # the first two, without outlines
+    some = [{"file_name": file_name, "image_id": 1, "annotations": kept}]
+    with pytest.raises(ValueError, match="cannot be told"):
+        index_annotations([(name, some)])
