@@ -132,4 +132,4 @@ def fold_frozen_norms(model: nn.Module) -> None:
                 continue
             if conv.bias is None:
                 norm.__class__ = FoldedNorm  # with all buffers, whatever this detectron2 keeps
-                setattr(parent, name, FoldedConv2d(conv, norm))
+                setattr(parent, name, FoldedConv2d(conv, norm).train(conv.training))
