@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import is_fake
 
 
 def build_sampling_grid(offset: Tensor, align_grid: bool = True) -> Tensor:
@@ -25,17 +28,29 @@ def build_sampling_grid(offset: Tensor, align_grid: bool = True) -> Tensor:
     """
     height, width = int(offset.shape[-2]), int(offset.shape[-1])
     dtype = torch.float64 if offset.dtype == torch.float64 else torch.float32
+    # What is recorded, or computed without numbers, must not meet tensors of another call.
+    passing = torch.jit.is_tracing() or torch.compiler.is_compiling() or is_fake(offset)
+    build = _resting_grid.__wrapped__ if passing else _resting_grid
+    grid, step = build(height, width, align_grid, dtype, offset.device)
+    return torch.addcmul(grid, offset.to(dtype).permute(0, 2, 3, 1), step)
+
+
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _resting_grid(
+    height: int, width: int, align_grid: bool, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the grid (H, W, 2) of zero offsets and the lengths (2,) of a step in x and y."""
     axes = []
     for size in (width, height):
         if align_grid:
-            axis = (torch.arange(size, device=offset.device, dtype=dtype) * 2 + 1) / size - 1
+            axis = (torch.arange(size, device=device, dtype=dtype) * 2 + 1) / size - 1
         else:
-            axis = torch.linspace(-1.0, 1.0, size, device=offset.device, dtype=dtype)
+            axis = torch.linspace(-1.0, 1.0, size, device=device, dtype=dtype)
         axes.append(axis)
-    offset = offset.to(dtype)
-    x = offset[:, 0] / width + axes[0]
-    y = offset[:, 1] / height + axes[1][:, None]
-    return torch.stack((x, y), dim=-1)
+    y, x = torch.meshgrid(axes[1], axes[0], indexing="ij")
+    step = torch.tensor([1 / width, 1 / height], dtype=dtype, device=device)
+    return torch.stack((x, y), dim=-1), step
 
 
 def offset_warp(

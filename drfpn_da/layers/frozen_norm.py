@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from detectron2.layers import FrozenBatchNorm2d
 from torch import Tensor, nn
@@ -15,11 +19,56 @@ class FoldedNorm(FrozenBatchNorm2d):
         return x
 
 
+class Kept:
+    """The result of a computation, kept as long as the tensors that it came from stay as they are.
+
+    A tensor counts as changed when it is another object, or was written to in place as torch
+    records it (not through ``.data``).
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Compute anew the next time."""
+        self._sources: tuple[Tensor, ...] = ()
+        self._versions: tuple[int, ...] = ()
+        self._value: Any = None
+
+    def get(self, sources: Sequence[Tensor], compute: Callable[[], Any]) -> Any:
+        """Return ``compute()`` of now, or that of the last call with these very sources.
+
+        A program that is being recorded gets the computation itself, so that it follows the
+        sources; tensors of inference mode tell nothing of changes.
+        """
+        recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        if recorded or any(source.is_inference() for source in sources):
+            return compute()
+        versions = tuple(source._version for source in sources)
+        same = len(sources) == len(self._sources) and all(map(_is, sources, self._sources))
+        if not same or versions != self._versions:
+            with torch.inference_mode(False):  # else no later pass could use it for gradients
+                self._value = compute()
+            self._sources, self._versions = tuple(sources), versions
+        return self._value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Kept:
+        return Kept()
+
+    def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
+        return Kept, ()
+
+
+def _is(one: Tensor, other: Tensor) -> bool:
+    return one is other
+
+
 class FoldedConv2d(nn.Conv2d):
     """Convolution and the frozen norm behind it in one operation.
 
     Equal but for rounding to ``norm(conv(x))``, whose two passes over the whole map, in either
-    direction, it spares. The weight that is trained and saved stays that of the convolution.
+    direction, it spares. The weight that is trained and saved stays that of the convolution. Scale
+    and shift of the norm are computed once, the folded weight too where it needs no gradient.
 
     Args:
         conv: without bias; its weight is shared.
@@ -39,16 +88,36 @@ class FoldedConv2d(nn.Conv2d):
         )
         self.weight = conv.weight
         self._norm = (norm,)  # in a tuple, so that it is no child of this module too
+        self._affine, self._folded = Kept(), Kept()
+
+    def train(self, mode: bool = True) -> FoldedConv2d:
+        """Change the mode and forget the folded weight.
+
+        Optimisers that write through ``.data`` do so between two changes of the mode.
+        """
+        self._folded.forget()
+        return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) as convolution and norm would."""
         (norm,) = self._norm
+        statistics = norm.weight, norm.bias, norm.running_mean, norm.running_var
+        scale, shift = self._affine.get(statistics, self._scale_and_shift)
+        if self.training or (self.weight.requires_grad and torch.is_grad_enabled()):
+            weight = self._fold(scale)
+        else:
+            weight = self._folded.get((self.weight, scale), lambda: self._fold(scale))
+        return F.conv2d(x, weight, shift, self.stride, self.padding, self.dilation, self.groups)
+
+    def _scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        (norm,) = self._norm
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-        shift = norm.bias - norm.running_mean * scale
+        return scale, norm.bias - norm.running_mean * scale
+
+    def _fold(self, scale: Tensor) -> Tensor:
         # Flat, so that the gradient is laid out as the weight, as data-parallel training expects,
         # whatever the layout that the convolution works in.
-        weight = (self.weight.flatten(1) * scale[:, None]).view_as(self.weight)
-        return F.conv2d(x, weight, shift, self.stride, self.padding, self.dilation, self.groups)
+        return (self.weight.flatten(1) * scale[:, None]).view_as(self.weight)
 
 
 def fold_frozen_norms(model: nn.Module) -> None:
@@ -63,4 +132,4 @@ def fold_frozen_norms(model: nn.Module) -> None:
                 continue
             if conv.bias is None:
                 norm.__class__ = FoldedNorm  # with all buffers, whatever this detectron2 keeps
-                setattr(parent, name, FoldedConv2d(conv, norm))
+                setattr(parent, name, FoldedConv2d(conv, norm).train(conv.training))

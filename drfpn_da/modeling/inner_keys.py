@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import nn
@@ -26,9 +26,11 @@ class InnerKeys:
         self.child = child
         self.own = tuple(own)
         self.ending = ending
+        self._prefix = ""
+        module._hidden_child = child  # type: ignore[assignment]
         module._register_state_dict_hook(self._strip)
         # The public names of these hooks came with later releases of torch.
-        module._register_load_state_dict_pre_hook(self._restore)
+        module._register_load_state_dict_pre_hook(self._restore, with_module=True)
         module.register_load_state_dict_post_hook(self._strip_reported)
 
     def _strip(
@@ -41,15 +43,46 @@ class InnerKeys:
             if key.startswith(inner):
                 key = prefix + key[len(inner) :] + self.ending
             state[key] = value
+        # Versions of the modules: those that change their format read old states by them.
+        versions = getattr(state, "_metadata", None) or {}
+        for path in [path for path in versions if f"{path}.".startswith(inner)]:
+            versions[_module(prefix + path[len(inner) :])] = versions.pop(path)
 
-    def _restore(self, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    def _restore(self, module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        self._prefix = prefix
+        child = getattr(module, self.child)
+        known = {f"{prefix}{key}{self.ending}" for key in child.state_dict()}
+        # The detector may have a child of the same name as one of ours.
+        others = tuple(f"{prefix}{name}." for name in (*self.own, self.child))
         for key in list(state):
-            rest = key[len(prefix) :]
-            if key.startswith(prefix) and rest.split(".")[0] not in (*self.own, self.child):
-                plain = rest[: len(rest) - len(self.ending)]
-                state[f"{prefix}{self.child}.{plain}"] = state.pop(key)
+            if not key.startswith(prefix) or (key not in known and f"{key}.".startswith(others)):
+                continue
+            rest = key[len(prefix) : len(key) - len(self.ending)]
+            state[f"{prefix}{self.child}.{rest}"] = state.pop(key)
+        # torch hands them to the outermost module only, and the caller's state has the same dict.
+        versions = getattr(state, "_metadata", None) or {}
+        saved = dict(versions)
+        for path, plain in _paths(module, prefix, prefix):
+            if plain in saved:
+                versions[path] = saved[plain]
 
     def _strip_reported(self, module: nn.Module, incompatible: Any) -> None:
         """Report missing and unexpected keys by the names that a checkpoint has."""
+        inner = f"{self._prefix}{self.child}."
         for keys in incompatible:
-            keys[:] = [key.replace(f"{self.child}.", "", 1) for key in keys]
+            keys[:] = [
+                self._prefix + key[len(inner) :] + self.ending if key.startswith(inner) else key
+                for key in keys
+            ]
+
+
+def _module(path: str) -> str:
+    return path.rstrip(".")
+
+
+def _paths(module: nn.Module, prefix: str, plain: str) -> Iterator[tuple[str, str]]:
+    """Yield the path of each module, and the one that states have."""
+    yield _module(prefix), _module(plain)
+    hidden = getattr(module, "_hidden_child", None)
+    for name, child in module.named_children():
+        yield from _paths(child, f"{prefix}{name}.", plain if name == hidden else f"{plain}{name}.")

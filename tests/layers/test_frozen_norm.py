@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
+import pytest
 import torch
 from detectron2.layers import FrozenBatchNorm2d
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models import mobilenet_v2
 
 from drfpn_da.layers.frozen_norm import FoldedConv2d, fold_frozen_norms
@@ -49,6 +52,78 @@ def test_statistics_that_are_loaded_or_copied_are_used():
     x = torch.randn(1, 4, 8, 8, dtype=torch.float64)
     torch.testing.assert_close(copied(x), plain(x))
     assert not torch.allclose(folded(x), plain(x)), "a copy shares the statistics of the original"
+
+
+def change_statistics(model):
+    model[1].running_mean.add_(1.0)
+
+
+def change_weight(model):
+    with torch.no_grad():
+        model[0].weight.lerp_(torch.ones_like(model[0].weight), 0.5)
+
+
+def train_without_record(model):
+    model.train()
+    model[0].weight.data.mul_(2.0)
+    model.eval()
+
+
+def replace_weight(model):
+    model[0].weight = nn.Parameter(torch.full_like(model[0].weight, 0.3))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_statistics, change_weight, train_without_record, replace_weight, nn.Module.float],
+)
+def test_what_is_kept_follows_every_change(change):
+    plain, folded = stacked().eval(), stacked().eval()
+    fold_frozen_norms(folded)
+    x = torch.randn(1, 4, 8, 8, dtype=torch.float64)
+    with torch.no_grad():
+        before = folded(x)
+        assert torch.equal(folded(x), before)
+        for model in (plain, folded):
+            change(model)
+        x = x.to(folded[0].weight.dtype)
+        after = folded(x)
+        torch.testing.assert_close(after, plain(x))
+        assert not torch.equal(after, before.to(after.dtype))
+
+
+def test_what_inference_mode_kept_serves_a_training_pass():
+    folded = stacked()
+    fold_frozen_norms(folded)
+    x = torch.randn(1, 4, 8, 8, dtype=torch.float64)
+    with torch.inference_mode():
+        folded(x)
+    folded(x).sum().backward()
+    assert folded[0].weight.grad.abs().sum() > 0
+
+
+class Operations(TorchDispatchMode):
+    """Counts what reaches the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count[function.overloadpacket.__name__] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_nothing_is_computed_twice():
+    folded = stacked().eval()
+    fold_frozen_norms(folded)
+    x = torch.randn(1, 4, 8, 8, dtype=torch.float64)
+    with torch.no_grad(), Operations() as first:
+        folded(x)
+    with torch.no_grad(), Operations() as second:
+        folded(x)
+    assert first.count["rsqrt"] == 1 and first.count["mul"] > 0
+    assert second.count["rsqrt"] == second.count["mul"] == 0
 
 
 def test_convolutions_with_a_bias_and_trained_norms_stay():
