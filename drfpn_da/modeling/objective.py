@@ -100,7 +100,8 @@ class Objective(nn.Module):
 
         With labels, the target passes the whole detector, whose losses are in
         ``step.target.losses``; they are not trained on unless this objective returns them. Whoever
-        does so declares :attr:`labels_target`.
+        does so declares :attr:`labels_target`, and runs networks within
+        :func:`drfpn_da.functional.no_grad.without_gradients`.
         """
         return None
 

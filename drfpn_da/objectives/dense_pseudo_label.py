@@ -15,6 +15,7 @@ from torch.nn.functional import one_hot
 from ..functional import picture_masks, pixel_cross_entropy, stack_padded
 from ..functional.generators import step_generator
 from ..functional.mixup import draw_mixup
+from ..functional.no_grad import without_gradients
 from ..functional.replay import VIEW_TO_PICTURE, replay_map
 from ..labels import DenseLabelStore
 from ..modeling.feature_taps import FeatureTaps
@@ -213,7 +214,7 @@ class DensePseudoLabel(SelfTraining):
             losses.update(self.regularisers(rows))
         return self.weighted(losses, step.iteration)
 
-    @torch.no_grad()
+    @without_gradients()
     def label(
         self, inputs: list[dict[str, Any]], teacher: nn.Module, generator: torch.Generator
     ) -> DenseLabels:

@@ -10,6 +10,7 @@ import torch
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor, nn
 
+from ..functional.no_grad import without_gradients
 from ..functional.pseudo_boxes import jitter_boxes, relative_spread
 from ..modeling.context import find_box_heads
 from ..modeling.feature_taps import FeatureTaps
@@ -80,7 +81,7 @@ class TeacherPass:
         detections: of each picture, in its own pixels.
     """
 
-    @torch.no_grad()
+    @without_gradients()
     def __init__(self, detector: Any, taps: FeatureTaps, inputs: list[dict[str, Any]]) -> None:
         self._heads: Any = detector.roi_heads
         self._taps = taps
@@ -90,7 +91,7 @@ class TeacherPass:
             proposals, _ = detector.proposal_generator(images, self._features, None)
             self.detections: list[Instances] = self._heads(images, self._features, proposals)[0]
 
-    @torch.no_grad()
+    @without_gradients()
     def score(self, boxes: list[Boxes], stage: int) -> tuple[Tensor, Tensor]:
         """Return logits (R, K + 1) and deltas for boxes of each picture, by one stage."""
         with self._taps.record(self._recording.image_sizes) as recording:
@@ -99,7 +100,7 @@ class TeacherPass:
             recording.cache.update(self._recording.cache)
             return score_again(self._heads, self._features, boxes, stage)
 
-    @torch.no_grad()
+    @without_gradients()
     def spread(
         self, labels: Sequence[Instances], count: int, scale: float, generator: torch.Generator
     ) -> Tensor:
