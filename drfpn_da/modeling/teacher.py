@@ -32,6 +32,8 @@ class MeanTeacher(nn.Module):
     Attributes:
         detector: the averaged detector.
         updates: number of averaged steps.
+        objectives: by name, averages of the objectives that act on the detector in evaluation; see
+            :meth:`add_objective`.
 
     Raises:
         ValueError: ``decay`` or ``period`` is out of range.
@@ -59,7 +61,20 @@ class MeanTeacher(nn.Module):
         self.average_buffers, self.train_mode = average_buffers, train_mode
         self.detector = copy.deepcopy(student).requires_grad_(False).eval()
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
-        InnerKeys(self, "detector", own=["updates"], ending=".ema")
+        self.objectives = nn.ModuleDict()
+        InnerKeys(self, "detector", own=["updates", "objectives"], ending=".ema")
+
+    def add_objective(self, name: str, objective: nn.Module) -> nn.Module:
+        """Average an objective beside the detector, likewise; return the averaged one."""
+        self.objectives[name] = average = MeanTeacher(
+            objective,
+            self.decay,
+            self.start_iter,
+            self.period,
+            self.average_buffers,
+            self.train_mode,
+        )
+        return average.detector
 
     def train(self, mode: bool = True) -> MeanTeacher:
         """Stay in evaluation mode, unless built to follow."""
