@@ -216,13 +216,15 @@ class StrongWeakAlignment(Objective):
     def _conditions(
         self, tap: AlignmentTap, device: torch.device, iteration: int, use: str
     ) -> Iterator[None]:
-        """Inside, dropout draws random numbers that depend on seed, iteration and use alone.
+        """Inside, dropout draws random numbers of :func:`step_generator`.
 
         The detector's own random numbers (sampling of boxes, for example) stay what they are
         without alignment: runs with and without it can be compared pairwise. On a CPU there is no
         autocast; see :func:`_at_safe_precision`.
         """
-        tap.discriminator.generator = step_generator(iteration, f"{tap.label} {use}", device)
+        if self.training:
+            generator = step_generator(iteration, f"{tap.label} {use}", device)
+            tap.discriminator.generator = generator
         autocast = torch.is_autocast_enabled() if device.type == "cuda" else False
         try:
             with torch.autocast(device.type, enabled=autocast):
