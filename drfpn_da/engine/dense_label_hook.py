@@ -32,8 +32,8 @@ class DenseLabelHook(HookBase):
     """Labels all target pictures before the first step of self-training and after each period.
 
     The teacher of the iteration labels if there is one, else the student, in evaluation mode. Each
-    process labels a share of the pictures. A resumed run reads the labels of its checkpoint's round; if they are
-    gone, it makes new ones, and says so.
+    process labels a share of the pictures. A resumed run reads the labels of its checkpoint's
+    round; if they are gone, it makes new ones, and says so.
 
     Args:
         store: to write to, in a folder that all processes see.
