@@ -174,12 +174,13 @@ class StrongWeakAlignment(Objective):
             for domain, word, one in passes:
                 feature = _at_safe_precision(one.features[tap.feature])
                 feature = reverse_gradient(feature, coefficient)
-                self._monitor.watch_gradient(tap.label, feature)
                 mask = one.features.mask(tap.feature)
                 with self._conditions(tap, feature.device, step.iteration, word):
                     logits = tap.discriminator(feature, mask)
                 loss = tap.discriminator.domain_loss(logits, domain, mask)
-                losses[f"loss_{tap.label}_{word}"] = self.loss_weight * tap.weight * loss
+                loss = self.loss_weight * tap.weight * loss
+                self._monitor.watch_gradient(tap.label, feature, loss)
+                losses[f"loss_{tap.label}_{word}"] = loss
                 probability = tap.discriminator.target_probability(logits, mask)
                 self._monitor.add(tap.label, domain, probability)
         self._monitor.write()

@@ -188,6 +188,22 @@ def test_scalars_are_recounted():
     assert first["strong_weak/grl"] == 1
 
 
+@pytest.mark.parametrize("scale", [1.0, 65536.0, 0.25])
+def test_gradient_norms_are_those_of_the_losses_at_any_scale(scale):
+    """Whether float16 scales the sum of the losses up, or parts of a batch scale it down."""
+    monitor = DomainMonitor("d", 10)
+    with EventStorage() as storage:
+        losses = []
+        for values in ([3.0, 4.0], [0.0, 12.0]):
+            feature = torch.tensor(values, requires_grad=True)
+            losses.append(0.5 * (feature**2).sum())
+            monitor.watch_gradient("tap", feature, losses[-1])
+        (scale * sum(losses)).backward()
+        assert feature.grad[1] == 12 * scale
+        monitor.write()
+        assert storage.latest()["d/grad_norm_tap"][0] == pytest.approx(5 + 12)
+
+
 def test_start_values_of_untrained_discriminators():
     torch.manual_seed(0)
     model = build_model(adapted_config("faster_rcnn", "MODEL.STRONG_WEAK.LOCAL.INIT_STD", 0.001))
