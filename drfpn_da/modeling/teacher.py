@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import logging
 
 import torch
 from torch import Tensor, nn
 
 from .inner_keys import InnerKeys
+
+logger = logging.getLogger(__name__)
 
 
 class MeanTeacher(nn.Module):
@@ -21,7 +24,7 @@ class MeanTeacher(nn.Module):
         student: copied as it is now.
         decay: share of the old value kept per step, in [0, 1). In the first steps less is kept,
             ``1 - 1 / n`` at the n-th, so that the start does not linger.
-        start_iter: before this iteration the teacher equals the student.
+        start_iter: until this iteration the teacher equals the student; see :meth:`follow`.
         period: iterations between two moves. With ``decay`` 0 the teacher is a snapshot of the
             student, frozen for a period: with the iterations of an epoch, labels that are replaced
             after each epoch (arXiv 1908.02983).
@@ -84,17 +87,30 @@ class MeanTeacher(nn.Module):
     def follow(self, student: nn.Module, iteration: int) -> None:
         """Move towards the student, once per training step.
 
+        At ``start_iter`` a teacher that has an average already, from the checkpoint of an earlier
+        training, goes on with it. Before ``start_iter`` it is given up, with a warning.
+
         Args:
             student: module with the parameters and buffers of the one copied.
             iteration: of the training, for ``start_iter``.
         """
-        if iteration <= self.start_iter:
+        updates = int(self.updates)
+        if iteration < self.start_iter or (iteration == self.start_iter and not updates):
+            if updates:
+                logger.warning(
+                    "MODEL.TEACHER.START_ITER is %d: until then the teacher equals the student, so "
+                    "that the average of %d steps from the checkpoint is given up at iteration %d; "
+                    "write START_ITER 0 to go on with it",
+                    self.start_iter,
+                    updates,
+                    iteration,
+                )
             self.copy_from(student)
             return
         if (iteration - self.start_iter) % self.period:
             return
         self.updates += 1
-        keep = min(self.decay, 1 - 1 / (int(self.updates) + 1))
+        keep = min(self.decay, 1 - 1 / (updates + 2))
         for mine, its in _pairs(self.detector, student, self.average_buffers):
             if mine.is_floating_point():
                 mine.lerp_(its.to(mine.dtype), 1 - keep)

@@ -13,6 +13,7 @@ from detectron2.structures import ImageList
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ...config.combinations import late_teacher
 from ...functional import SOURCE, TARGET
 from ..feature_taps import FeatureTaps
 from ..inner_keys import InnerKeys
@@ -76,12 +77,7 @@ class AdaptiveModel(nn.Module):
         wants_teacher = teacher or evaluate == "teacher"
         if evaluate not in ("student", "teacher"):
             raise ValueError(f"MODEL.TEACHER.EVAL is '{evaluate}'; write student or teacher")
-        fixed = [o.name for o in objectives if o.needs_teacher and not o.teacher_may_train]
-        if teacher_train_mode and fixed:
-            raise ValueError(
-                f"MODEL.TEACHER.TRAIN_MODE is True, but objectives {fixed} need predictions of a "
-                "teacher in evaluation mode: write False"
-            )
+        _check_teacher(objectives, teacher_start_iter, teacher_train_mode)
         self.evaluate = evaluate
         self._followed = -1
         self.detector = detector
@@ -277,6 +273,19 @@ def _attach(objectives: Sequence[Objective], detector: nn.Module) -> FeatureTaps
     for objective in objectives:
         objective.attach(detector, taps)
     return taps
+
+
+def _check_teacher(objectives: Sequence[Objective], start_iter: int, train_mode: bool) -> None:
+    taught = [o for o in objectives if o.needs_teacher]
+    fixed = [o.name for o in taught if not o.teacher_may_train]
+    if train_mode and fixed:
+        raise ValueError(
+            f"MODEL.TEACHER.TRAIN_MODE is True, but objectives {fixed} need predictions of a "
+            "teacher in evaluation mode: write False"
+        )
+    late = [late_teacher(o.name, o.start_iter, start_iter) for o in taught if o.labels_target]
+    if any(late):
+        raise ValueError("\n".join(filter(None, late)))
 
 
 def _refuse_two_labellers(labellers: Sequence[Objective]) -> None:
