@@ -49,23 +49,25 @@ class RoiRecord:
         self.active, self.boxes, self.outputs = False, [], []
         return stages
 
+    # Hooks are methods, not closures: a copy of a detector then has hooks on a copy of the record.
+    def note_boxes(self, module: nn.Module, inputs: Any) -> None:
+        """Pre-hook of the pooler."""
+        if self.active:
+            self.boxes.append(list(inputs[1]))
+
+    def note_output(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """Hook of a predictor."""
+        if self.active:
+            self.outputs.append((output[0], output[1]))
+
 
 def install_recorder(detector: nn.Module) -> RoiRecord:
     """Return a record that hooks on the pooler and the predictors of the box heads fill."""
     record = RoiRecord()
-
-    def note_boxes(module: nn.Module, inputs: Any) -> None:
-        if record.active:
-            record.boxes.append(list(inputs[1]))
-
-    def note_output(module: nn.Module, inputs: Any, output: Any) -> None:
-        if record.active:
-            record.outputs.append((output[0], output[1]))
-
     pooler, predictors = find_box_heads(detector)
-    pooler.register_forward_pre_hook(note_boxes)
+    pooler.register_forward_pre_hook(record.note_boxes)
     for predictor in predictors:
-        predictor.register_forward_hook(note_output)
+        predictor.register_forward_hook(record.note_output)
     return record
 
 

@@ -214,6 +214,30 @@ def test_the_first_labels_that_are_measured_are_those_of_the_first_step(folder, 
     assert equal == [True, True]
 
 
+def test_a_second_training_goes_on_with_the_teacher_of_its_weights(folder, tmp_path):
+    def run(name, steps, weights=""):
+        cfg = dense_pseudo_label(tmp_path / name, folder)
+        cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
+        cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
+        cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.MODEL.WEIGHTS = steps, (), str(weights)
+        cfg.MODEL.TEACHER.PERIOD, cfg.MODEL.TEACHER.DECAY = 1, 0.5
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=False)
+        trainer.train()
+        return trainer.model
+
+    first = run("first", 3)
+    second = run("second", 1, tmp_path / "first" / "model_final.pth")
+    assert first.teacher.updates == 2 and second.teacher.updates == 3
+    before, student, after = (
+        dict(net.named_parameters())
+        for net in (first.teacher.detector, first.detector, second.teacher.detector)
+    )
+    assert any(not torch.equal(before[name], student[name]) for name in before)
+    for name, value in after.items():
+        torch.testing.assert_close(value, (before[name] + student[name]) / 2)
+
+
 def test_stored_labels_need_who_learns_and_who_writes(folder, tmp_path):
     cfg = stored_labels(tmp_path / "a", folder)
     cfg.MODEL.ADAPT.OBJECTIVES = ["DepthMix"]
