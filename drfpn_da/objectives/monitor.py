@@ -39,6 +39,7 @@ class DomainMonitor:
         self._pending: dict[str, Tensor] = {}
         self._norms: dict[str, Tensor] = {}
         self._average: dict[str, float] = {}
+        self._judged = -1
         self._steps: dict[str, int] = defaultdict(int)
         self._perfect: dict[str, int] = defaultdict(int)
         self._learnt: set[str] = set()
@@ -76,6 +77,10 @@ class DomainMonitor:
         storage = get_event_storage()
         for name, value in values.items():
             storage.put_scalar(f"{self._prefix}/{name}", value)
+        # A step is an iteration, however many parts its batch has.
+        if storage.iter == self._judged:
+            return
+        self._judged = storage.iter
         for name, value in values.items():
             if name.startswith("accuracy_") and name.endswith(_WORDS[SOURCE]):
                 tap = name[len("accuracy_") : -len(_WORDS[SOURCE]) - 1]
