@@ -24,21 +24,21 @@ def tensors(model):
     return [*model.parameters(), *model.buffers()]
 
 
-@pytest.mark.parametrize("make", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_a_copy_trains_as_the_original_and_apart_from_it(system, make, tmp_path):
+def test_a_copy_trains_as_the_original_and_apart_from_it(system, tmp_path):
     model, inputs = system(tmp_path)
     model.train()
     train_step(model, inputs, 1)  # fills what recorders hold
-    copied = make(model)
-    shared = {t.data_ptr() for t in tensors(model)} & {t.data_ptr() for t in tensors(copied)}
-    assert not shared - {0}
+    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
     other = [{**x, "image": x["image"].flip(-1)} for x in inputs]  # a stale record would show
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    found, gradients = train_step(copied, other, 2)
+    found = [train_step(copied, other, 2) for copied in copies]
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     expected, wanted = train_step(model, other, 2)
-    assert found.keys() == expected.keys() and gradients.keys() == wanted.keys()
-    assert all(torch.equal(value, expected[name]) for name, value in found.items())
-    assert all(torch.equal(value, wanted[name]) for name, value in gradients.items())
-    assert list(copied.state_dict()) == list(model.state_dict())
+    for copied, (losses, gradients) in zip(copies, found):
+        shared = {t.data_ptr() for t in tensors(model)} & {t.data_ptr() for t in tensors(copied)}
+        assert not shared - {0}
+        assert losses.keys() == expected.keys() and gradients.keys() == wanted.keys()
+        assert all(torch.equal(value, expected[name]) for name, value in losses.items())
+        assert all(torch.equal(value, wanted[name]) for name, value in gradients.items())
+        assert list(copied.state_dict()) == list(model.state_dict())
