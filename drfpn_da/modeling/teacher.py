@@ -64,6 +64,7 @@ class MeanTeacher(nn.Module):
         self.average_buffers, self.train_mode = average_buffers, train_mode
         self.detector = copy.deepcopy(student).requires_grad_(False).eval()
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self._counted = (self.updates, self.updates._version, 0)
         self.objectives = nn.ModuleDict()
         InnerKeys(self, "detector", own=["updates", "objectives"], ending=".ema")
 
@@ -94,7 +95,7 @@ class MeanTeacher(nn.Module):
             student: module with the parameters and buffers of the one copied.
             iteration: of the training, for ``start_iter``.
         """
-        updates = int(self.updates)
+        updates = self._count_updates()
         if iteration < self.start_iter or (iteration == self.start_iter and not updates):
             if updates:
                 logger.warning(
@@ -110,12 +111,24 @@ class MeanTeacher(nn.Module):
         if (iteration - self.start_iter) % self.period:
             return
         self.updates += 1
+        self._counted = (self.updates, self.updates._version, updates + 1)
         keep = min(self.decay, 1 - 1 / (updates + 2))
-        for mine, its in _pairs(self.detector, student, self.average_buffers):
-            if mine.is_floating_point():
-                mine.lerp_(its.to(mine.dtype), 1 - keep)
-            else:
+        pairs = _pairs(self.detector, student, self.average_buffers)
+        floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        if floating:  # all tensors at once: three launches on a GPU in place of one a tensor
+            targets = [its.to(mine) for mine, its in floating]
+            torch._foreach_lerp_([mine for mine, _ in floating], targets, 1 - keep)
+        for mine, its in pairs:
+            if not mine.is_floating_point():
                 mine.copy_(its)
+
+    def _count_updates(self) -> int:
+        """Return the number of averaged steps; the device is asked where others have set it."""
+        known, version, count = self._counted
+        if known is not self.updates or version != self.updates._version:
+            count = int(self.updates)
+            self._counted = (self.updates, self.updates._version, count)
+        return count
 
     @torch.no_grad()
     def copy_from(self, student: nn.Module) -> None:
