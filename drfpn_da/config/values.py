@@ -105,6 +105,7 @@ _PSEUDO_LABEL: dict[str, Rule] = {
     "ADAPTIVE.FLOOR": SHARE,
     "ADAPTIVE.MOMENTUM": OPEN_SHARE,
     "BOX_REGRESSION": Choice(("none", "all", "reliable")),
+    "LOCALIZATION_LOSSES": NAMES,
     "JITTER.COUNT": Number(2, whole=True),
     "JITTER.SCALE": WEIGHT,
     "JITTER.MAX_SPREAD": WEIGHT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import torch
@@ -21,7 +21,8 @@ from .pseudo_roi import RoiRecord, Stage, TeacherPass, install_recorder, match
 from .self_training import SelfTraining
 
 _BOX_REGRESSION = ("none", "all", "reliable")
-_LOCALISATION = ("box_reg", "_loc", "_ctr")
+#: Words in the names of losses of localisation, of detectron2's detectors and of others.
+LOCALIZATION_LOSSES = ("box_reg", "bbox", "_loc", "_ctr", "centerness", "iou")
 
 
 @OBJECTIVE_REGISTRY.register()
@@ -42,6 +43,7 @@ class PseudoLabel(SelfTraining):
 
     Args:
         box_regression: "none", "all" or "reliable".
+        localization_losses: words in the names of the losses of localisation.
         jitter_count: for "reliable": copies of each box, at least 2.
         jitter_scale: by how much their sides move, relative to the box.
         max_spread: largest spread of the answers, relative to the box.
@@ -59,6 +61,7 @@ class PseudoLabel(SelfTraining):
         self,
         *,
         box_regression: str = "none",
+        localization_losses: Sequence[str] = LOCALIZATION_LOSSES,
         jitter_count: int = 10,
         jitter_scale: float = 0.06,
         max_spread: float = 0.02,
@@ -73,6 +76,7 @@ class PseudoLabel(SelfTraining):
         if jitter_count < 2:
             raise ValueError(f"MODEL.PSEUDO_LABEL.JITTER.COUNT is {jitter_count}; write at least 2")
         self.box_regression, self.max_spread = box_regression, max_spread
+        self.localization_losses = tuple(localization_losses)
         self.jitter_count, self.jitter_scale = jitter_count, jitter_scale
         self._record: Optional[RoiRecord] = None
         self._teacher_taps: Optional[FeatureTaps] = None
@@ -88,6 +92,7 @@ class PseudoLabel(SelfTraining):
         return {
             **cls.shared_arguments(cfg),
             "box_regression": node.BOX_REGRESSION,
+            "localization_losses": node.LOCALIZATION_LOSSES,
             "jitter_count": node.JITTER.COUNT,
             "jitter_scale": node.JITTER.SCALE,
             "max_spread": node.JITTER.MAX_SPREAD,
@@ -166,18 +171,32 @@ class PseudoLabel(SelfTraining):
         if self._normalizer is not None:
             # The running number of positives stays that of the labelled pictures.
             step.detector.loss_normalizer = self._normalizer
-        losses = {
-            key: loss
-            for key, loss in step.target.losses.items()
-            if "cls" in key
-            or (self.box_regression == "all" and any(word in key for word in _LOCALISATION))
-        }
+        losses = self._kept(step.target.losses)
         if self._record is not None:
             classes = torch.cat([x["instances"].gt_classes for x in step.source.inputs])
             self.statistics.add_labels(classes.to(self.statistics.source_counts.device))
             losses.update(self._roi_losses(step.detector, self._record.take(), step.iteration))
             self._teacher_pass = None
         return self.weighted(losses, step.iteration)
+
+    def _kept(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the detector's losses on pseudo-labels that the student learns from.
+
+        Raises:
+            ValueError: there is none, so that nothing would be learnt.
+        """
+        if self.box_regression == "all":
+            return dict(losses)
+        words = self.localization_losses
+        kept = {key: x for key, x in losses.items() if not any(word in key for word in words)}
+        if not kept:
+            raise ValueError(
+                f"every loss of the detector, {sorted(losses)}, has a word of "
+                f"MODEL.PSEUDO_LABEL.LOCALIZATION_LOSSES {list(words)} in its name: nothing "
+                "is left to learn. Write the words of its localisation losses only, or "
+                "BOX_REGRESSION all"
+            )
+        return kept
 
     def _roi_losses(self, student: Any, stages: list[Stage], iteration: int) -> dict[str, Tensor]:
         """Return what replaces or joins the losses of the ROI heads."""

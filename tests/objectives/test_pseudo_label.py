@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.modeling import build_model
+from detectron2.modeling import RetinaNet, build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
@@ -271,3 +271,34 @@ def test_refused_pictures():
     moved[0]["views"]["strong"] = moved[0]["views"]["strong"][:, 2:]
     with pytest.raises(ValueError, match="must not move or resize"):
         step(model, moved)
+
+
+class OtherNames(RetinaNet):
+    """Names its losses as detectors with set prediction do."""
+
+    def forward(self, batched_inputs):
+        found = super().forward(batched_inputs)
+        if not self.training:
+            return found
+        return {"loss_ce": found["loss_cls"], "loss_bbox_0": found["loss_box_reg"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ((), {"loss_ce"}),
+        (("MODEL.PSEUDO_LABEL.BOX_REGRESSION", "all"), {"loss_ce", "loss_bbox_0"}),
+        (("MODEL.PSEUDO_LABEL.LOCALIZATION_LOSSES", ["loss_ce"]), {"loss_bbox_0"}),
+    ],
+)
+def test_all_losses_but_those_of_localisation_are_learnt_whatever_their_names(options, kept):
+    model = teaching_model("retinanet", *options)
+    model.detector.__class__ = OtherNames
+    losses, _ = step(model)
+    assert of_objective(losses) == kept
+
+
+def test_a_detector_of_which_no_loss_is_left_is_refused():
+    model = teaching_model("retinanet", "MODEL.PSEUDO_LABEL.LOCALIZATION_LOSSES", ["loss"])
+    with pytest.raises(ValueError, match=r"LOCALIZATION_LOSSES \['loss'\].*nothing is left"):
+        step(model)

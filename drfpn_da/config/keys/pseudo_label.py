@@ -34,6 +34,16 @@ def add_keys(_C: CN) -> None:
     # Losses of localisation on pseudo-labels: "none", "all", or "reliable" (R-CNN: boxes of the ROI
     # heads that the teacher finds again from jittered copies).
     _C.MODEL.PSEUDO_LABEL.BOX_REGRESSION = "none"
+    # Words in the names of a detector's losses by which those of localisation are known. All others
+    # are learnt on pseudo-labels, whatever BOX_REGRESSION says.
+    _C.MODEL.PSEUDO_LABEL.LOCALIZATION_LOSSES = [
+        "box_reg",
+        "bbox",
+        "_loc",
+        "_ctr",
+        "centerness",
+        "iou",
+    ]
     # For "reliable" (arXiv 2106.09018): jittered copies of each box,
     _C.MODEL.PSEUDO_LABEL.JITTER = CN()
     _C.MODEL.PSEUDO_LABEL.JITTER.COUNT = 10
