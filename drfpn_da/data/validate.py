@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -73,6 +73,17 @@ def validate_datasets(cfg: CfgNode) -> None:
             _check_masks(cfg, name, split)
     for _, field in keys:
         _check_same_names([name for split in splits for name in cfg.DATASETS[split]], field)
+
+
+def log_findings(datasets: Iterable[str]) -> None:
+    """Log the table of what the check of each data set's file found, if it found anything.
+
+    Registration says the same in short, but before a run has its log.
+    """
+    for name in dict.fromkeys(datasets):
+        findings = MetadataCatalog.get(name).get("findings", None)
+        if findings is not None and list(findings):
+            logger.info("Dataset '%s' (%s):\n%s", name, findings.file, findings.table())
 
 
 def require_target(cfg: CfgNode) -> None:

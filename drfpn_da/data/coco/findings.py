@@ -8,6 +8,8 @@ from typing import Any, Optional
 
 from tabulate import tabulate
 
+from ..picture_files import IMAGE_SUFFIXES
+
 ERROR, WARNING = "error", "warning"
 #: Places of one finding that are kept; the count goes on.
 KEPT = 1000
@@ -48,6 +50,9 @@ RULES = {
         WARNING,
         "all annotations have iscrowd 1, which are never trained on",
         'write "iscrowd": 0 where an annotation is a single object',
+    ),
+    "no_picture": Rule(
+        ERROR, "holds no picture", f"name a folder with {', '.join(IMAGE_SUFFIXES)} files"
     ),
     # images
     "image_malformed": Rule(ERROR, "is no object of names and values", _FORM),

@@ -83,6 +83,7 @@ def _register_labels(name: str, file: CocoFile, paths: dict[str, str]) -> list[s
         thing_classes=classes,
         mask_format=file.counts.mask_format,
         label_counts=file.counts,
+        findings=file.findings,
     )
     logger.info(
         "Registered '%s': %d pictures, %d classes (%s)",
@@ -106,7 +107,7 @@ def _register_pictures(name: str, file: CocoFile, paths: dict[str, str]) -> None
         for image in sorted(file.data["images"], key=lambda image: image["id"])
     ]
     DatasetCatalog.register(name, lambda: [dict(record) for record in records])
-    MetadataCatalog.get(name).set(**paths, mask_format="none")
+    MetadataCatalog.get(name).set(**paths, mask_format="none", findings=file.findings)
 
 
 def load_records(
