@@ -177,6 +177,6 @@ def register_datasets(cfg: CfgNode) -> None:
         # Labels of the target are not read in training.
         target_only = name in node.TARGET and name not in (*node.TRAIN, *node.TEST)
         labels_needed = not target_only or cfg.MODEL.ADAPT.BASELINE == "oracle"
-        register_coco_json(name, file, folder, labels_needed)
+        register_coco_json(name, file, folder, labels_needed, cfg.INPUT.SKIP_UNREADABLE_TARGET)
     for name, folder in cfg.DATASETS.REGISTER_IMAGES:
         register_image_folder(name, folder, cfg.INPUT.SKIP_UNREADABLE_TARGET)

@@ -19,6 +19,7 @@ from .picture_files import read_picture
 logger = logging.getLogger(__name__)
 
 Mapper = Callable[[dict[str, Any]], Any]
+_NO_SAMPLE = "cannot be made a sample"
 #: Fields of a record with pictures; other files hold numbers, which must not be stretched.
 PICTURES = ("file_name", "previous_file_name", "next_file_name")
 
@@ -35,10 +36,6 @@ class DamagedFileError(UnreadableFileError, ValueError):
     """A file of a record is not a picture."""
 
 
-class RecordError(ValueError):
-    """A mapper failed on a record whose files are sound; names the picture and the annotation."""
-
-
 class CheckedMapper:
     """Runs a dataset mapper, finds out what is to blame should it fail, and reads 16-bit pictures.
 
@@ -49,8 +46,9 @@ class CheckedMapper:
 
     Raises:
         FileNotFoundError: a file of the record is missing.
-        ValueError: a file of the record is not a readable picture; or, whatever the mapper raised,
-            with the picture and the annotation that it stopped at.
+        ValueError: a file of the record is not a readable picture.
+        Exception: if the files are sound, what the mapper raised, its message preceded by the
+            picture and the annotation that it stopped at.
     """
 
     def __init__(self, mapper: Mapper) -> None:
@@ -62,12 +60,13 @@ class CheckedMapper:
         with picture_reader(_reader({path for key, path in files.items() if key in PICTURES})):
             try:
                 return self._mapper(record)
-            except (UnreadableFileError, RecordError, MemoryError):
+            except (UnreadableFileError, MemoryError):
                 raise
             except Exception as error:
                 for key, path in files.items():
                     _check_picture(key, path, error)
-                raise _record_error(self._mapper, record, error) from error
+                _name_record(self._mapper, record, error)
+                raise
 
 
 class SkipUnreadable:
@@ -118,14 +117,20 @@ def _reader(pictures: set[str]) -> Callable[..., np.ndarray]:
     return read
 
 
-def _record_error(mapper: Mapper, record: dict[str, Any], cause: Exception) -> RecordError:
-    """Say which picture, and if it can be found out which annotation, a mapper fails on."""
+def _name_record(mapper: Mapper, record: dict[str, Any], error: Exception) -> None:
+    """Put before an error's message which picture, and if that can be found out which annotation.
+
+    Its type stays: the caller, or a process that loads data, may tell errors by it.
+    """
+    if _NO_SAMPLE in str(error):
+        return  # a checked mapper inside this one has said so
     size = f" ({record['width']}x{record['height']} pixels)" if "width" in record else ""
-    return RecordError(
-        f"{record.get('file_name', 'a record without file_name')}{size}"
-        f"{_annotation_at_fault(mapper, record)} cannot be made a sample: "
-        f"{type(cause).__name__}: {cause}. The files can be read: correct or remove it, or change "
-        "what INPUT says of sizes, crops and masks"
+    name = f"{record.get('file_name', 'a record without file_name')}{size}"
+    text = error.args[0] if error.args else "no reason is given"
+    error.args = (
+        f"{name}{_annotation_at_fault(mapper, record)} {_NO_SAMPLE}: {text} (its files can be "
+        "read: correct or remove it, or change what INPUT says of sizes, crops and masks)",
+        *error.args[1:],
     )
 
 

@@ -18,6 +18,7 @@ WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 _ORIENTATION = 0x0112
+_EXIF = frozenset({"exif", "Raw profile type exif"})
 _NARROW_SUFFIXES = (".jpg", ".jpeg", ".webp")
 # Kept, because the name is exchanged while a mapper runs.
 _read_narrow = detection_utils.read_image
@@ -48,7 +49,9 @@ def picture_header(path: str | Path) -> PictureHeader:
     try:
         with Image.open(path) as image:
             (width, height), wide = image.size, image.mode in WIDE_MODES
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            # Pillow decodes a whole PNG to look for EXIF behind its pixels, where none is written.
+            plain = image.format == "PNG" and not _EXIF.intersection(image.info)
+            turned = not plain and image.getexif().get(_ORIENTATION, 1) >= 5
     except UNREADABLE as error:
         raise ValueError(f"{path} is not a readable picture ({error})") from error
     return PictureHeader(*((height, width) if turned else (width, height)), turned, wide)

@@ -6,7 +6,8 @@ import codecs
 import json
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional
@@ -29,6 +30,8 @@ REWRITTEN = (
     "image_no_size",
     "polygon_empty",
 )
+#: Errors of single pictures, which a caller may leave out.
+OF_PICTURES = ("image_missing", "image_unreadable")
 #: Findings of registration are of this many opened pictures, so that it stays quick.
 OPENED = 500
 # Part of the name of repaired copies: another repair makes another copy.
@@ -52,25 +55,26 @@ class CocoFile:
         data: its content, repaired in memory; None if it is no COCO file.
         findings: what is wrong, and what was done.
         counts: of the annotations.
-        labels: "images" alone was checked if False.
+        lost: positions of the pictures that are missing or unreadable.
     """
 
     path: Path
     data: Optional[dict[str, Any]]
     findings: Findings
     counts: LabelCounts
-    labels: bool = True
+    lost: set[int] = field(default_factory=set)
 
-    def raise_errors(self, prefix: str = "") -> None:
+    def raise_errors(self, prefix: str = "", allow: Collection[str] = ()) -> None:
         """Raise CocoFileError if there is an error.
 
         Args:
             prefix: of the message, for example the name of the data set.
+            allow: kinds of errors that the caller deals with.
 
         Raises:
             CocoFileError: as a FileNotFoundError if pictures are missing.
         """
-        errors = self.findings.errors
+        errors = [finding for finding in self.findings.errors if finding.code not in allow]
         if not errors:
             return
         missing = any(finding.code == "image_missing" for finding in errors)
@@ -120,14 +124,14 @@ def read_coco(
     """
     path = Path(path)
     findings = Findings(str(path))
-    file = CocoFile(path, None, findings, LabelCounts(str(path)), labels)
+    file = CocoFile(path, None, findings, LabelCounts(str(path)))
     data = _parse(path.read_bytes(), findings)
     if data is None or not _has_lists(data, labels, findings):
         return file
     sizes = check_images(data["images"], findings)
     if images is not None and not any(code in findings for code in _NAMELESS):
         _read_backslashes(data["images"], Path(images), findings)
-        check_picture_files(data["images"], Path(images), findings, opened)
+        file.lost = check_picture_files(data["images"], Path(images), findings, opened)
         sizes = {i["id"]: _size(i) for i in data["images"] if type(i.get("id")) in (int, str)}
     if labels:
         classes = check_classes(data["categories"], findings)

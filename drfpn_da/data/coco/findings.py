@@ -35,7 +35,7 @@ class Rule:
 RULES = {
     # the file
     "not_json": Rule(ERROR, "is not valid JSON", "restore or export it again"),
-    "not_coco": Rule(ERROR, "is not in COCO's instances format", _FORM),
+    "not_coco": Rule(ERROR, "is not a COCO file", _FORM),
     "byte_order_mark": Rule(WARNING, "begins with a byte order mark", "it is read without"),
     "annotations_null": Rule(
         WARNING, "'annotations' is null", "read as if it were absent: pictures without labels"

@@ -18,7 +18,7 @@ Entry = tuple[int, dict[str, Any]]
 
 def check_picture_files(
     images: list[dict[str, Any]], root: Path, findings: Findings, opened: Optional[int]
-) -> None:
+) -> set[int]:
     """Check pictures on disk; those without a size in the file are opened and get theirs.
 
     Args:
@@ -26,8 +26,12 @@ def check_picture_files(
         root: folder that the file names start from.
         findings: gets what is found.
         opened: so many headers, evenly spread, are read and compared; None: all.
+
+    Returns:
+        Positions of the entries whose picture is missing or, as far as opened, unreadable.
     """
     there = _present(images, root, findings)
+    lost = set(range(len(images))) - {number for number, _ in there}
     step = 1 if opened is None else max(1, len(there) // max(1, opened))
     for place, (number, image) in enumerate(there):
         unsized = image.get("width") is None or image.get("height") is None
@@ -38,6 +42,7 @@ def check_picture_files(
             header = picture_header(path)
         except ValueError as error:
             findings.add("image_unreadable", "images", number, image.get("id"), str(error))
+            lost.add(number)
             continue
         if header.wide:
             findings.add("image_wide", "images", number, image.get("id"), image["file_name"])
@@ -45,6 +50,7 @@ def check_picture_files(
             image["width"], image["height"] = header.width, header.height
         else:
             _compare(image, number, header, path, findings)
+    return lost
 
 
 def _present(images: list[dict[str, Any]], root: Path, findings: Findings) -> list[Entry]:

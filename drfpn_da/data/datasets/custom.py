@@ -12,14 +12,18 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
-from ..coco.file import CocoFile, message, read_coco
+from ..coco.file import OF_PICTURES, CocoFile, message, read_coco
 from ..picture_files import IMAGE_SUFFIXES, list_pictures, picture_header
 
 logger = logging.getLogger(__name__)
 
 
 def register_coco_json(
-    name: str, json_file: str, image_root: str, labels_needed: bool = True
+    name: str,
+    json_file: str,
+    image_root: str,
+    labels_needed: bool = True,
+    skip_unreadable: bool = False,
 ) -> list[str]:
     """Register a data set in COCO's instances format; behind ``--register name json images``.
 
@@ -33,6 +37,7 @@ def register_coco_json(
         image_root: folder below which the JSON's ``file_name`` entries lie.
         labels_needed: False: where the labels do not stand the check, or there are none, the
             pictures alone are registered, as for a target domain, whose labels are not read.
+        skip_unreadable: of pictures alone, leave out, with a warning, what is missing or unreadable.
 
     Returns:
         Class names in the order of the model's outputs (by category id); empty for pictures alone.
@@ -55,14 +60,10 @@ def register_coco_json(
     file = read_coco(paths["source_json_file"], paths["image_root"])
     prefix = f"dataset '{name}': "
     if not labels_needed and file.findings.errors:
-        pictures = read_coco(paths["source_json_file"], paths["image_root"], labels=False)
-        pictures.raise_errors(prefix)
         logger.info(
-            "%sthe pictures alone are used, as its labels cannot be read: %s",
-            prefix,
-            message(file.path, file.findings.errors),
+            "%sthe pictures alone are used: %s", prefix, message(file.path, file.findings.errors)
         )
-        _register_pictures(name, pictures, paths)
+        _register_pictures(name, paths, skip_unreadable)
         return []
     file.raise_errors(prefix)
     file.log_warnings(prefix)
@@ -95,8 +96,14 @@ def _register_labels(name: str, file: CocoFile, paths: dict[str, str]) -> list[s
     return classes
 
 
-def _register_pictures(name: str, file: CocoFile, paths: dict[str, str]) -> None:
+def _register_pictures(name: str, paths: dict[str, str], skip_unreadable: bool) -> None:
+    file = read_coco(paths["source_json_file"], paths["image_root"], labels=False)
+    prefix = f"dataset '{name}': "
+    file.raise_errors(prefix, allow=OF_PICTURES if skip_unreadable else ())
+    if file.lost:
+        logger.warning("%sskipped: %s", prefix, message(file.path, file.findings.errors))
     assert file.data is not None
+    images = [image for number, image in enumerate(file.data["images"]) if number not in file.lost]
     records = [
         {
             "file_name": os.path.join(paths["image_root"], image["file_name"]),
@@ -104,7 +111,7 @@ def _register_pictures(name: str, file: CocoFile, paths: dict[str, str]) -> None
             "width": image["width"],
             "height": image["height"],
         }
-        for image in sorted(file.data["images"], key=lambda image: image["id"])
+        for image in sorted(images, key=lambda image: image["id"])
     ]
     DatasetCatalog.register(name, lambda: [dict(record) for record in records])
     MetadataCatalog.get(name).set(**paths, mask_format="none", findings=file.findings)
