@@ -100,7 +100,7 @@ def to_8_bits(values: np.ndarray) -> np.ndarray:
     if not finite.any():
         return np.zeros(values.shape, np.uint8)
     low, high = values[finite].min(), values[finite].max()
-    scaled = np.where(finite, values - low, 0.0) * (255.0 / max(high - low, np.finfo(float).tiny))
+    scaled = np.where(finite, values - low, 0.0) * (255.0 / ((high - low) or 1.0))
     return np.rint(scaled).astype(np.uint8)
 
 
