@@ -24,6 +24,10 @@ _NARROW_SUFFIXES = (".jpg", ".jpeg", ".webp")
 _read_narrow = detection_utils.read_image
 
 
+class UnreadablePictureError(OSError, ValueError):
+    """A file is no picture, is damaged, or has more pixels than Pillow opens; names it."""
+
+
 class PictureHeader(NamedTuple):
     """What a file says of its picture.
 
@@ -44,7 +48,7 @@ def picture_header(path: str | Path) -> PictureHeader:
     """Read the header of a picture; sizes are those that :func:`read_picture` gives.
 
     Raises:
-        ValueError: the file is no readable picture, or has more pixels than Pillow opens.
+        UnreadablePictureError: see there.
     """
     try:
         with Image.open(path) as image:
@@ -53,7 +57,7 @@ def picture_header(path: str | Path) -> PictureHeader:
             plain = image.format == "PNG" and not _EXIF.intersection(image.info)
             turned = not plain and image.getexif().get(_ORIENTATION, 1) >= 5
     except UNREADABLE as error:
-        raise ValueError(f"{path} is not a readable picture ({error})") from error
+        raise _unreadable(path, error) from error
     return PictureHeader(*((height, width) if turned else (width, height)), turned, wide)
 
 
@@ -74,7 +78,24 @@ def read_picture(file_name: str, format: Optional[str] = "RGB") -> np.ndarray:
 
     Returns:
         (H, W, C), uint8 for "RGB" and "BGR", turned as EXIF says.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadablePictureError: see there.
     """
+    try:
+        return _read(file_name, format)
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
+        raise _unreadable(file_name, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> UnreadablePictureError:
+    return UnreadablePictureError(f"{path} is not a readable picture ({error})")
+
+
+def _read(file_name: str, format: Optional[str]) -> np.ndarray:
     if not file_name.lower().endswith(_NARROW_SUFFIXES):
         with PathManager.open(file_name, "rb") as file:
             image = Image.open(file)

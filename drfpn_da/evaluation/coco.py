@@ -29,6 +29,8 @@ class FastCOCOEvaluator(COCOEvaluator):
     truth completed by :func:`~drfpn_da.evaluation.coco_truth.complete_truth`.
     """
 
+    _use_fast_impl: bool
+
     def __init__(
         self,
         dataset_name: str,

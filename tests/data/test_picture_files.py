@@ -8,7 +8,13 @@ from detectron2.data import DatasetMapper, detection_utils
 from PIL import Image
 
 from drfpn_da.data.checked_mapper import CheckedMapper, DamagedFileError
-from drfpn_da.data.picture_files import list_pictures, picture_header, read_picture, to_8_bits
+from drfpn_da.data.picture_files import (
+    UnreadablePictureError,
+    list_pictures,
+    picture_header,
+    read_picture,
+    to_8_bits,
+)
 from drfpn_da.visualization import read_rgb
 
 RAMP = np.linspace(12200, 23600, 24 * 32).reshape(24, 32)
@@ -75,11 +81,23 @@ def test_too_many_pixels_are_named(tmp_path, monkeypatch):
     path = tmp_path / "huge.png"
     Image.new("L", (50, 50)).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(ValueError, match=r"huge\.png .*2500 pixels"):
-        picture_header(path)
+    for read in (picture_header, read_picture, read_rgb):
+        with pytest.raises(UnreadablePictureError, match=r"huge\.png .*2500 pixels"):
+            read(str(path))
     mapper = CheckedMapper(DatasetMapper(False, augmentations=[], image_format="RGB"))
     with pytest.raises(DamagedFileError, match=r"huge\.png .*2500 pixels"):
         mapper({"file_name": str(path)})
+
+
+def test_damaged_pictures_are_named_and_missing_ones_stay_missing(tmp_path):
+    path = tmp_path / "cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 50), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:400])
+    for kind in (OSError, ValueError):
+        with pytest.raises(kind, match=r"cut\.png is not a readable picture"):
+            read_rgb(str(path))
+    with pytest.raises(FileNotFoundError):
+        read_rgb(str(tmp_path / "gone.png"))
 
 
 def test_links_are_followed_and_loops_end(tmp_path):

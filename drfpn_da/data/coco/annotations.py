@@ -222,8 +222,11 @@ def _mask(value: Any, size: tuple[float, float] | None, add: Add) -> str:
 
 def _rle(value: dict[str, Any], size: tuple[float, float] | None, add: Add) -> str:
     shape, runs = value.get("size"), value.get("counts")
-    whole = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int for n in shape)
-    if not whole or not isinstance(runs, (str, list)):
+    if (
+        not isinstance(shape, list)
+        or [*map(type, shape)] != [int, int]
+        or not isinstance(runs, (str, list))
+    ):
         add("rle_malformed", f"segmentation {_shown(value)}")
         return ""
     if size is not None and (shape[1], shape[0]) != tuple(size):

@@ -93,6 +93,7 @@ class CocoFile:
         """
         if not any(code in self.findings for code in REWRITTEN):
             return self.path
+        assert self.data is not None
         target = cache_root() / "repaired" / fingerprint([self.path], _REPAIRS)
         return build_once(target, partial(_write, self.path.name, self.data)) / self.path.name
 
