@@ -68,7 +68,7 @@ def with_list(key, value):
 FAULTS = {
     "not_json": ("{", "Expecting"),
     "not_coco": (with_list("images", 3), "'images' is a int"),
-    "byte_order_mark": ("\ufeff" + json.dumps(DATA), ""),
+    "encoding": ("\ufeff" + json.dumps(DATA), "utf-8-sig"),
     "annotations_null": (with_list("annotations", None), "null"),
     "no_annotation": (with_list("annotations", []), "--register-images"),
     "all_crowds": (with_list("annotations", [box(1, iscrowd=1)]), "all 1"),
@@ -91,8 +91,11 @@ FAULTS = {
     "class_name_repeated": (changed("categories", 1, name="bolt"), "class 3 .*'bolt'"),
     "no_class": (with_list("categories", []), "List the classes"),
     "text_ids": (
-        with_list("annotations", [box("first"), box("second")]),
-        "annotations",
+        {
+            **with_list("annotations", [box(n, category_id="c3") for n in (1, 2, 5)]),
+            "categories": [{"id": "c40", "name": "bolt"}, {"id": "c3", "name": "nut"}],
+        },
+        "categories",
     ),
     "annotation_malformed": (with_list("annotations", [box(1), 5]), r"annotations\[1\]: 5"),
     "annotation_id": (first(id=...), r"annotations\[2\]: no id"),
@@ -165,7 +168,7 @@ def test_errors_stop_registration_and_warnings_do_not(
     assert [(r["width"], r["height"]) for r in records] == [(32, 24)] * 2
     boxes = sum(len(r["annotations"]) for r in records)
     gone = {"bbox_no_size": 2, "bbox_outside": 2, "annotations_null": 0, "no_annotation": 0}
-    gone |= {"all_crowds": 1, "text_ids": 2}
+    gone |= {"all_crowds": 1}
     assert boxes == gone.get(code, 3)
     assert MetadataCatalog.get(fresh_name).source_json_file == file
 
@@ -191,6 +194,15 @@ def test_a_repaired_copy_is_read_and_the_file_stays(tmp_path, pictures, fresh_na
     assert copy_["images"][1] == {**DATA["images"][1], "file_name": "sub/b.png"}
     assert copy_["annotations"] == DATA["annotations"]
     assert register_coco_json(fresh_name, str(file), str(pictures)) == ["nut", "bolt"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_other_encodings_are_read(tmp_path, pictures, fresh_name, private_roots, encoding):
+    file = tmp_path / "labels.json"
+    text = json.dumps(changed("categories", 1, name="Mutter ö"), ensure_ascii=False)
+    file.write_text(text, encoding=encoding)
+    assert register_coco_json(fresh_name, str(file), str(pictures)) == ["Mutter ö", "bolt"]
+    assert len(DatasetCatalog.get(fresh_name)) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import logging
 import os
@@ -24,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 #: Repairs that readers other than this module need in the file itself.
 REWRITTEN = (
-    "byte_order_mark",
+    "encoding",
     "annotations_null",
     "image_backslashes",
     "image_no_size",
@@ -56,6 +55,7 @@ class CocoFile:
         findings: what is wrong, and what was done.
         counts: of the annotations.
         lost: positions of the pictures that are missing or unreadable.
+        images: folder of the pictures, None if they were not looked for.
     """
 
     path: Path
@@ -63,6 +63,7 @@ class CocoFile:
     findings: Findings
     counts: LabelCounts
     lost: set[int] = field(default_factory=set)
+    images: Optional[Path] = None
 
     def raise_errors(self, prefix: str = "", allow: Collection[str] = ()) -> None:
         """Raise CocoFileError if there is an error.
@@ -94,7 +95,8 @@ class CocoFile:
         if not any(code in self.findings for code in REWRITTEN):
             return self.path
         assert self.data is not None
-        target = cache_root() / "repaired" / fingerprint([self.path], _REPAIRS)
+        key = fingerprint([self.path], str(self.images), _REPAIRS)
+        target = cache_root() / "repaired" / key
         return build_once(target, partial(_write, self.path.name, self.data)) / self.path.name
 
 
@@ -130,9 +132,10 @@ def read_coco(
     if data is None or not _has_lists(data, labels, findings):
         return file
     sizes = check_images(data["images"], findings)
-    if images is not None and not any(code in findings for code in _NAMELESS):
-        _read_backslashes(data["images"], Path(images), findings)
-        file.lost = check_picture_files(data["images"], Path(images), findings, opened)
+    file.images = None if images is None else Path(images)
+    if file.images is not None and not any(code in findings for code in _NAMELESS):
+        _read_backslashes(data["images"], file.images, findings)
+        file.lost = check_picture_files(data["images"], file.images, findings, opened)
         sizes = {i["id"]: _size(i) for i in data["images"] if type(i.get("id")) in (int, str)}
     if labels:
         classes = check_classes(data["categories"], findings)
@@ -162,11 +165,12 @@ def load_coco(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _parse(raw: bytes, findings: Findings) -> Any:
-    if raw.startswith(codecs.BOM_UTF8):
-        findings.add("byte_order_mark")
+    # UTF-16 and UTF-32 too, with a byte order mark or without.
+    encoding = json.detect_encoding(raw)
+    if encoding != "utf-8":
+        findings.add("encoding", detail=encoding)
     try:
-        # Knows UTF-16 and UTF-32 too, from a byte order mark or without.
-        return json.loads(raw)
+        return json.loads(raw.decode(encoding))
     except ValueError as error:
         findings.add("not_json", detail=str(error))
         return None

@@ -36,7 +36,11 @@ RULES = {
     # the file
     "not_json": Rule(ERROR, "is not valid JSON", "restore or export it again"),
     "not_coco": Rule(ERROR, "is not a COCO file", _FORM),
-    "byte_order_mark": Rule(WARNING, "begins with a byte order mark", "it is read without"),
+    "encoding": Rule(
+        WARNING,
+        "is not plain UTF-8",
+        "it is read as it is meant; save it as UTF-8 without a byte order mark",
+    ),
     "annotations_null": Rule(
         WARNING, "'annotations' is null", "read as if it were absent: pictures without labels"
     ),
@@ -115,7 +119,7 @@ RULES = {
     # ids of any kind
     "text_ids": Rule(
         WARNING,
-        "ids are text",
+        "ids of pictures or classes are text",
         "they are kept; the evaluation then uses pycocotools, which takes longer",
     ),
     # annotations
