@@ -17,10 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from detectron2.data import MetadataCatalog
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import DefaultPredictor
 
+from drfpn_da.checkpoint import PredictionCheckpointer
 from drfpn_da.config import setup_cfg
+from drfpn_da.data.validate import check_classes
 from drfpn_da.visualization import draw_predictions, read_rgb, save_new, save_picture, side_by_side
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".tif", ".tiff", ".webp"}
@@ -32,7 +35,7 @@ class Drawer:
 
     def __init__(self, cfgs: dict[str, object], threshold: float) -> None:
         self._models = {
-            title: (DefaultPredictor(cfg), MetadataCatalog.get(cfg.DATASETS.TEST[0]))
+            title: (build_predictor(cfg), MetadataCatalog.get(cfg.DATASETS.TEST[0]))
             for title, cfg in cfgs.items()
         }
         self._threshold = threshold
@@ -44,6 +47,19 @@ class Drawer:
             for predictor, metadata in self._models.values()
         ]
         return drawn[0] if len(drawn) == 1 else side_by_side(drawn, list(self._models))
+
+
+def build_predictor(cfg: CfgNode) -> DefaultPredictor:
+    """Return detectron2's predictor with weights that are checked."""
+    # Pictures may be drawn where the set that gave the class names is not registered.
+    known = set(cfg.DATASETS.TEST[:1]) & set(DatasetCatalog.list())
+    check_classes(cfg, known, "DATASETS.TEST")
+    blank = cfg.clone()
+    blank.defrost()
+    blank.MODEL.WEIGHTS = ""
+    predictor = DefaultPredictor(blank)
+    PredictionCheckpointer(predictor.model).load(cfg.MODEL.WEIGHTS)
+    return predictor
 
 
 def model_configs(args: argparse.Namespace) -> dict[str, object]:

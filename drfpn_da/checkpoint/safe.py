@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,14 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from ..files import write_whole
+from .fit import CheckpointError, Fit, tensor_shapes
+from .formats import prefixes_of, read_weights, without_prefix
 
 LAST = "last_checkpoint"
+_ANEW = (
+    "resume with the config that it began with, or train anew in another OUTPUT_DIR from "
+    "MODEL.WEIGHTS, without --resume"
+)
 #: All that a pickle of arrays names; anything else could run code.
 _HARMLESS = {
     ("numpy", "ndarray"),
@@ -31,19 +38,21 @@ _HARMLESS = {
 }
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or that holds more than weights and numbers."""
-
-
 class SafeCheckpointer(DetectionCheckpointer):
-    """detectron2's checkpointer with three differences.
+    """detectron2's checkpointer with five differences.
 
     - Files are replaced whole: a run that is killed while it saves resumes from the checkpoint
       before.
     - Only tensors, arrays, numbers, words and their containers are read: a file from elsewhere
       cannot run code.
     - Errors name the file and what to do. What is in ``save_dir`` is checked by its checksums.
+    - A checkpoint of which nothing fits the model is refused, and so is one to resume from with a
+      tensor of another shape. Other tensors that do not fit are left out with a warning, so that
+      training may start from a model with other classes.
+    - ``.safetensors`` files are read; prefixes of names such as "module." are taken off.
     """
+
+    _resumes = False
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write model, checkpointables and ``kwargs`` to ``save_dir/<name>.pth``.
@@ -75,8 +84,9 @@ class SafeCheckpointer(DetectionCheckpointer):
         """Load a checkpoint, as detectron2 does.
 
         Raises:
-            CheckpointError: it is damaged, or holds objects of other kinds.
+            CheckpointError: it is damaged, holds objects of other kinds, or does not fit the model.
         """
+        self._source = path
         try:
             return super().load(path, *args, **kwargs)
         finally:
@@ -86,16 +96,48 @@ class SafeCheckpointer(DetectionCheckpointer):
         """Continue from the last checkpoint, if asked and there is one; else load ``path``.
 
         Raises:
-            CheckpointError: as :meth:`load`; or the last checkpoint is gone.
+            CheckpointError: as :meth:`load`; or the last checkpoint is gone, or of another model.
         """
-        if resume and self.has_checkpoint():
+        self._resumes = resume and self.has_checkpoint()
+        if self._resumes:
             last = self.get_checkpoint_file()
             if not self.path_manager.isfile(last):
                 raise CheckpointError(
                     f"{os.path.join(self.save_dir, LAST)} names '{os.path.basename(last)}', which "
                     f"is not there: {self._mend(self.save_dir, last)}"
                 )
-        return super().resume_or_load(path, resume=resume)
+        try:
+            return super().resume_or_load(path, resume=resume)
+        finally:
+            self._resumes = False
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        """Load the weights as far as they fit; see the class for what is refused."""
+        self._refuse_containers(checkpoint["model"])
+        prefixes: list[str] = []
+        if not checkpoint.get("matching_heuristics", False):  # which compares ends of names
+            prefixes = prefixes_of(checkpoint["model"])[1:]
+            expected = tensor_shapes(self.model)
+            checkpoint["model"] = without_prefix(checkpoint["model"], expected, self._source)
+        keys = list(checkpoint["model"])
+        incompatible = super()._load_model(checkpoint)
+        fit = Fit.of(self.model, incompatible, self._source)
+        fit.refuse_nothing(keys, prefixes)
+        self._check(fit)
+        return incompatible
+
+    def _refuse_containers(self, state: Mapping[str, Any]) -> None:
+        inner = [key for key, value in state.items() if isinstance(value, Mapping)]
+        if inner:
+            raise CheckpointError(
+                f"checkpoint {self._source} has {inner} in place of weights: write those that you "
+                f"want into a new file: torch.save({{'model': torch.load({self._source!r}, "
+                f"weights_only=True)[{inner[0]!r}]}}, 'new.pth')"
+            )
+
+    def _check(self, fit: Fit) -> None:
+        if self._resumes:
+            fit.refuse_mismatch("", f"The run cannot go on with another model: {_ANEW}")
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         try:
@@ -121,8 +163,7 @@ class SafeCheckpointer(DetectionCheckpointer):
             raise self._damaged(filename, error) from error
 
     def _torch_load(self, f: str) -> Any:
-        # Stated, not left to torch, whose default was otherwise before 2.6.
-        return torch.load(f, map_location="cpu", weights_only=True)
+        return read_weights(f)
 
     def _is_own(self, filename: str) -> bool:
         return bool(self.save_dir) and Path(filename).resolve().parent == (
@@ -183,16 +224,45 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def load_model(cfg: CfgNode, weights: str | None = None) -> nn.Module:
+class PredictionCheckpointer(SafeCheckpointer):
+    """A checkpointer for models that predict with what is loaded, without further training.
+
+    A tensor of another shape, or a part of which the file has nothing, would predict at random:
+    both are refused.
+
+    Args:
+        model: in which ``training_parts`` may list children that predictions do not need.
+        save_dir: folder to resume from.
+        part: beginning of the names that are used, "backbone." where heads do not run; "": all.
+        checkpointables: as for detectron2's checkpointer.
+    """
+
+    def __init__(
+        self, model: nn.Module, save_dir: str = "", *, part: str = "", **checkpointables: Any
+    ) -> None:
+        super().__init__(model, save_dir, **checkpointables)
+        self._part = part
+
+    def _check(self, fit: Fit) -> None:
+        fit.refuse_mismatch(
+            self._part,
+            "It would predict with random weights there: give the config that it was trained "
+            "with, number of classes included, or a checkpoint of this config",
+        )
+        fit.refuse_random_parts(self.model, self._part)
+
+
+def load_model(cfg: CfgNode, weights: str | None = None, part: str = "") -> nn.Module:
     """Build a config's model with its weights, in evaluation mode.
 
     Args:
         cfg: the whole config.
         weights: a checkpoint in place of ``MODEL.WEIGHTS``; "": none.
+        part: see :class:`PredictionCheckpointer`.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read.
+        CheckpointError: the checkpoint cannot be read, or does not fit the model.
     """
     model = build_model(cfg).eval()
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS if weights is None else weights)
+    PredictionCheckpointer(model, part=part).load(cfg.MODEL.WEIGHTS if weights is None else weights)
     return model

@@ -14,10 +14,11 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from ..config.combinations import lookup
+from ..checkpoint.safe import LAST
+from ..config.combinations import configured_detector, lookup
 from ..config.unknown_keys import leaf_keys
 from ..data import validate_datasets
-from ..data.validate import log_findings
+from ..data.validate import CLASS_KEYS, log_findings
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ def start_run(cfg: CfgNode, args: argparse.Namespace) -> CfgNode:
 
     Raises:
         FileExistsError: the output folder holds another run.
-        ValueError, KeyError: data sets and model do not agree.
+        ValueError, KeyError: data sets and model do not agree, or the run to resume had another
+            number of classes.
     """
     cfg = cfg.clone()
     cfg.defrost()
@@ -113,6 +115,7 @@ def _continue_saved(cfg: CfgNode) -> None:
         return
     with path.open() as file:
         saved = CfgNode.load_cfg(file)
+    _refuse_other_classes(cfg, saved)
     if cfg.SEED < 0:
         cfg.SEED = saved.get("SEED", -1)
     differences = config_differences(saved, cfg)
@@ -123,6 +126,23 @@ def _continue_saved(cfg: CfgNode) -> None:
             kept,
             "\n".join(f"  {key}: {old!r} -> {new!r}" for key, old, new in differences),
         )
+
+
+def _refuse_other_classes(cfg: CfgNode, saved: CfgNode) -> None:
+    """Raise ValueError if the checkpoint to resume from was trained on another number of classes."""
+    last = Path(cfg.OUTPUT_DIR, LAST)
+    if not last.is_file():
+        return
+    leaves = _leaves(saved)
+    for key, _ in CLASS_KEYS.get(configured_detector(cfg), []):
+        then, now = leaves.get(key, lookup(cfg, key)), lookup(cfg, key)
+        if then != now:
+            checkpoint = last.with_name(last.read_text().strip())
+            raise ValueError(
+                f"{checkpoint} was trained on {then} classes ({key} in {last.parent}/config.yaml), "
+                f"now there are {now}: resume with {then}, or train anew without --resume in "
+                f"another OUTPUT_DIR, from MODEL.WEIGHTS {checkpoint} if its backbone is wanted"
+            )
 
 
 def config_differences(old: CfgNode, new: CfgNode) -> list[tuple[str, object, object]]:
