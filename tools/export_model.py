@@ -5,7 +5,8 @@
     tools/export_model.py --config-file C.yaml --part detector --format torchscript \
         MODEL.WEIGHTS model_final.pth
 
-The comparison uses a picture that tracing has not seen; outputs without rows are not compared. docs/export.md says what works.
+The comparison uses a picture that tracing has not seen; outputs without values are not compared.
+docs/export.md says what works.
 """
 
 from __future__ import annotations

@@ -88,13 +88,17 @@ def check_classes(cfg: CfgNode, datasets: Iterable[str], asked_by: str) -> None:
 
     Raises:
         KeyError: unknown data set name.
-        ValueError: another number of classes, or another value of unlabelled pixels.
+        ValueError: another number of classes, another value of unlabelled pixels, or sets that
+            differ among themselves.
         FileNotFoundError: class names are known only after loading, and the data is missing.
     """
-    for name in datasets:
+    names = list(datasets)
+    for name in names:
         check_registered(name, asked_by)
-        for key, field in CLASS_KEYS.get(configured_detector(cfg), []):
+    for key, field in CLASS_KEYS.get(configured_detector(cfg), []):
+        for name in names:
             _check_classes(cfg, name, key, field)
+        _check_same_names(names, field)
 
 
 def log_findings(datasets: Iterable[str]) -> None:
@@ -312,7 +316,7 @@ def _check_same_names(datasets: list[str], field: str) -> None:
     first: tuple[str, list[str]] | None = None
     for name in datasets:
         names = class_names(name, field)
-        if names is None:
+        if not names:
             continue
         if first is None:
             first = (name, list(names))

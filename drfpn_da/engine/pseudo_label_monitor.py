@@ -53,7 +53,8 @@ class PseudoLabelMonitor(HookBase):
             ValueError: there is no period, or the data set's classes are not the model's.
         """
         node = cfg.MODEL.PSEUDO_LABEL.MONITOR
-        check_classes(cfg, [node.DATASET], "MODEL.PSEUDO_LABEL.MONITOR.DATASET")
+        sets = [*cfg.DATASETS.TRAIN, node.DATASET]
+        check_classes(cfg, sets, "MODEL.PSEUDO_LABEL.MONITOR.DATASET")
         period = node.PERIOD or cfg.TEST.EVAL_PERIOD
         if period < 1:
             raise ValueError(

@@ -129,7 +129,7 @@ def _continue_saved(cfg: CfgNode) -> None:
 
 
 def _refuse_other_classes(cfg: CfgNode, saved: CfgNode) -> None:
-    """Raise ValueError if the checkpoint to resume from was trained on another number of classes."""
+    """Raise ValueError if the run to resume had another number of classes."""
     last = Path(cfg.OUTPUT_DIR, LAST)
     if not last.is_file():
         return
