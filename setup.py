@@ -39,6 +39,8 @@ INSTALL_REQUIRES = [
 EXTRAS = {
     "fast-eval": ["faster-coco-eval"],
     "timm": ["timm"],
+    # Weights from model hubs in MODEL.WEIGHTS.
+    "safetensors": ["safetensors"],
     "cityscapes": ["cityscapesscripts"],
     "analysis": ["scikit-learn", "scipy", "tidecv"],
     "export": ["onnx", "onnxruntime"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 
 class CheckpointError(ValueError):
@@ -110,8 +110,9 @@ class Fit:
 
 def tensor_shapes(model: nn.Module) -> dict[str, Optional[tuple[int, ...]]]:
     """Return the shape of each tensor in a model's state; None for those not yet made."""
+    lazy = (UninitializedParameter, UninitializedBuffer)
     return {
-        key: None if isinstance(value, UninitializedTensorMixin) else tuple(value.shape)
+        key: None if isinstance(value, lazy) else tuple(value.shape)
         for key, value in model.state_dict(keep_vars=True).items()
     }
 

@@ -46,7 +46,9 @@ def _read_safetensors(file: str) -> dict[str, torch.Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise ImportError(f"{file} needs safetensors: pip install safetensors") from error
+        raise ImportError(
+            f"{file} needs safetensors ({error}): pip install 'drfpn_da[safetensors]'"
+        ) from error
     try:
         return load_file(file)
     except SafetensorError as error:
@@ -57,7 +59,8 @@ def prefixes_of(keys: Iterable[str]) -> list[str]:
     """Return the prefixes that keys begin with, none first, then in the order of preference."""
     found: dict[str, tuple[int, ...]] = {"": ()}
     for key in keys:
-        prefix, rank = "", ()
+        prefix = ""
+        rank: tuple[int, ...] = ()
         while (word := key[len(prefix) :].partition(".")[0] + ".") in PREFIXES:
             prefix, rank = prefix + word, (*rank, PREFIXES.index(word))
             found[prefix] = rank

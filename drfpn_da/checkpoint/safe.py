@@ -143,6 +143,9 @@ class SafeCheckpointer(DetectionCheckpointer):
         try:
             if filename.endswith(".pkl"):
                 _refuse_code(filename)
+            elif filename.endswith(".pyth"):
+                # detectron2 reads these by torch's default, which before 2.6 ran code.
+                read_weights(filename)
             elif self._is_own(filename):
                 _verify_checksums(filename)
             return super()._load_file(filename)

@@ -6,6 +6,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 from torch import nn
 
+from drfpn_da.checkpoint import CheckpointError, PredictionCheckpointer
 from drfpn_da.config import check_config
 from drfpn_da.modeling import MeanTeacher
 from tests.tiny_detectors import make_inputs, make_target, tiny_config, total_loss
@@ -192,6 +193,12 @@ def test_checkpoint_holds_the_teacher_and_a_plain_one_starts_it(tmp_path):
     plain = build_model(tiny_config("faster_rcnn"))
     DetectionCheckpointer(plain, str(tmp_path)).save("plain")
     DetectionCheckpointer(again).load(str(tmp_path / "plain.pth"))
+    # Evaluation needs neither teacher nor objectives, but the detector.
+    PredictionCheckpointer(again).load(str(tmp_path / "plain.pth"))
+    body = {k: v for k, v in plain.state_dict().items() if k.startswith("backbone")}
+    torch.save({"model": body}, tmp_path / "body.pth")
+    with pytest.raises(CheckpointError, match=r"no weights of proposal_generator\.rpn_head, roi_"):
+        PredictionCheckpointer(build_model(teaching_config())).load(str(tmp_path / "body.pth"))
     theirs = plain.state_dict()
     for key, value in again.teacher.state_dict().items():
         assert key == "updates" or torch.equal(value, theirs[key[: -len(".ema")]])
