@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -115,6 +115,26 @@ def tensor_shapes(model: nn.Module) -> dict[str, Optional[tuple[int, ...]]]:
         key: None if isinstance(value, lazy) else tuple(value.shape)
         for key, value in model.state_dict(keep_vars=True).items()
     }
+
+
+def pop_unreachable(
+    model: nn.Module, state: MutableMapping[str, Any]
+) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Take those tensors of another shape out of a state whose modules fvcore does not find.
+
+    It looks for them by the names in the state, from which adapted models hide a part, and fails.
+
+    Returns:
+        (name, shape in the state, shape in the model) of each.
+    """
+    found = []
+    modules = dict(model.named_modules())
+    for name, here in tensor_shapes(model).items():
+        there = tuple(getattr(state[name], "shape", ())) if name in state else here
+        if here is not None and there != here and name.rpartition(".")[0] not in modules:
+            found.append((name, there, here))
+            del state[name]
+    return found  # type: ignore[return-value]
 
 
 def _part(name: str) -> str:

@@ -18,7 +18,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from ..files import write_whole
-from .fit import CheckpointError, Fit, tensor_shapes
+from .fit import CheckpointError, Fit, pop_unreachable, tensor_shapes
 from .formats import prefixes_of, read_weights, without_prefix
 
 LAST = "last_checkpoint"
@@ -120,7 +120,9 @@ class SafeCheckpointer(DetectionCheckpointer):
             expected = tensor_shapes(self.model)
             checkpoint["model"] = without_prefix(checkpoint["model"], expected, self._source)
         keys = list(checkpoint["model"])
+        unreachable = pop_unreachable(self.model, checkpoint["model"])
         incompatible = super()._load_model(checkpoint)
+        incompatible.incorrect_shapes.extend(unreachable)
         fit = Fit.of(self.model, incompatible, self._source)
         fit.refuse_nothing(keys, prefixes)
         self._check(fit)
