@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..checkpoint import SafeCheckpointer
+from ..config.safe_yaml import load_lazy_config
 from ..config.setup import find_config_file
 from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything, seeded
@@ -45,7 +46,7 @@ def start_lazy_run(args: argparse.Namespace) -> DictConfig:
         FileExistsError: the output folder holds another run.
     """
     args.config_file = find_config_file(args.config_file)
-    cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts)
+    cfg = LazyConfig.apply_overrides(load_lazy_config(args.config_file), args.opts)
     train = cfg.train
     if train.device == "cuda" and not torch.cuda.is_available():
         logger.warning("CUDA is not available: train.device is 'cpu' instead of 'cuda'")
