@@ -138,6 +138,23 @@ def load_label_map(
         return np.array(Image.open(file), dtype=dtype)
 
 
+@contextlib.contextmanager
+def picture_reader(read: Callable[..., np.ndarray]) -> Iterator[None]:
+    """Inside the block, detectron2's mappers read pictures and label maps with this function.
+
+    They take ``read_image`` from its module and have no argument for it; it is exchanged for the
+    duration, so that a mapper of the user's own reads alike.
+    """
+    from detectron2.data import detection_utils
+
+    original = detection_utils.read_image
+    detection_utils.read_image = read
+    try:
+        yield
+    finally:
+        detection_utils.read_image = original
+
+
 # --------------------------------------------------------------------------------------------------
 # Signatures
 # --------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from typing import Any
 
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.data import load_indexed
+from drfpn_da.data.coco import load_coco
 from drfpn_da.engine.label_sweep import find_suspects, fold_of, propose, sweep_labels
 from drfpn_da.labels import AnnotationIndex, Entry, RelabelStore, recover_journal, write_journal
 from drfpn_da.labels.audit import AuditThresholds, Suspect
@@ -140,9 +141,9 @@ def run_sweep(args: argparse.Namespace) -> Path:
 def run_split(args: argparse.Namespace) -> list[Path]:
     """Write one training file per fold."""
     try:
-        data = json.loads(args.annotations.read_text())
+        data = load_coco(args.annotations)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"{args.annotations}: {error}") from None
+        raise SystemExit(str(error)) from None
     if not 2 <= args.folds <= len(data["images"]):
         raise ValueError(f"--folds {args.folds}: from 2 to the number of pictures")
     images = sorted(data["images"], key=lambda image: image["id"])

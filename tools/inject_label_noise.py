@@ -16,6 +16,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from drfpn_da.data.coco import load_coco
 from drfpn_da.data.noise import pairwise_noise, symmetric_noise
 from drfpn_da.visualization import save_text
 
@@ -45,9 +46,9 @@ def main(words: Sequence[str] | None = None) -> tuple[Path, Path]:
     """Write the noisy file and the truth; return their paths."""
     args = parse_args(words)
     try:
-        data = json.loads(args.annotations.read_text())
+        data = load_coco(args.annotations)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"{args.annotations}: {error}") from None
+        raise SystemExit(str(error)) from None
     if args.confuse:
         noisy, truth = pairwise_noise(data, args.rate, _pairs(args.confuse), args.seed)
     else:

@@ -14,6 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
+from drfpn_da.data.coco import load_coco
 from drfpn_da.data.merge_coco import merge_slender
 from drfpn_da.visualization import save_text
 
@@ -34,9 +35,9 @@ def main(argv: list[str] | None = None) -> Path:
     data = []
     for path in (args.first, args.second):
         try:
-            data.append(json.loads(Path(path).read_text(encoding="utf-8")))
+            data.append(load_coco(path))
         except (OSError, ValueError) as error:
-            raise SystemExit(f"{path}: {error}") from None
+            raise SystemExit(str(error)) from None
     try:
         merged = merge_slender(*data, below=args.below, prefixes=tuple(args.prefixes))
     except ValueError as error:

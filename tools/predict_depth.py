@@ -81,7 +81,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the tool; return what it wrote as JSON."""
     args = get_parser().parse_args(argv)
     cfg = setup_cfg(args)
-    records = get_picture_dicts(args.datasets or cfg.DATASETS.TEST, args.images)
+    skip = cfg.INPUT.SKIP_UNREADABLE_TARGET
+    records = get_picture_dicts(args.datasets or cfg.DATASETS.TEST, args.images, skip)
     if not records:
         raise SystemExit("no pictures: give --datasets or --images, or a config with DATASETS.TEST")
     output = Path(args.output)

@@ -69,7 +69,8 @@ THUMBNAIL = 160
 
 def load_records(args: argparse.Namespace, cfg: CfgNode) -> list[dict[str, Any]]:
     """Return the pool: pictures of data sets or of a folder, without labels."""
-    records = get_picture_dicts(args.datasets or cfg.DATASETS.TRAIN, args.images)
+    skip = cfg.INPUT.SKIP_UNREADABLE_TARGET
+    records = get_picture_dicts(args.datasets or cfg.DATASETS.TRAIN, args.images, skip)
     if not records:
         raise SystemExit(
             "no pictures: give --datasets or --images, or a config with DATASETS.TRAIN"

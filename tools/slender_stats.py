@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from drfpn_da.data.coco import load_coco
 from drfpn_da.data.slenderness import annotation_slenderness
 from drfpn_da.evaluation.slender_misses import Miss, worst_misses
 from drfpn_da.visualization import read_rgb, save_picture
@@ -41,15 +42,22 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read(path: str, kind: type) -> Any:
-    """Read a JSON file that must hold a list or a dict."""
+def read_labels(path: str) -> dict[str, Any]:
+    """Read and check a COCO file."""
+    try:
+        return load_coco(path)
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+
+
+def read_results(path: str) -> list[dict[str, Any]]:
+    """Read detections in COCO's format."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SystemExit(f"{path}: {error}") from None
-    if not isinstance(data, kind) or (kind is dict and "annotations" not in data):
-        wanted = "a COCO file with annotations" if kind is dict else "a list of COCO results"
-        raise SystemExit(f"{path}: is not {wanted}")
+    if not isinstance(data, list):
+        raise SystemExit(f"{path}: is not a list of COCO results")
     return data
 
 
@@ -101,7 +109,7 @@ def main(argv: list[str] | None = None) -> list[Path]:
         raise SystemExit(f"--edges {args.edges}: not in ascending order")
     if args.results and not args.images:
         raise SystemExit("--results needs --images, the folder of the pictures")
-    data = read(args.annotations, dict)
+    data = read_labels(args.annotations)
     try:
         values = by_class(data)
     except ValueError as error:
@@ -117,7 +125,7 @@ def main(argv: list[str] | None = None) -> list[Path]:
     if args.results:
         misses = worst_misses(
             data["annotations"],
-            read(args.results, list),
+            read_results(args.results),
             below=args.edges[-1],
             score=args.score,
             number=args.number,

@@ -47,7 +47,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     detectron2's defaults, the keys of DeepLab and of drfpn_da, then ``args.config_file`` (a path or
     a name known to :mod:`drfpn_da.model_zoo`) and ``args.opts``. The data sets of
     ``DATASETS.REGISTER`` and ``args.register``, and the folders of ``DATASETS.REGISTER_IMAGES`` and
-    ``args.register_images``, are registered. Without CUDA, ``MODEL.DEVICE`` becomes "cpu".
+    ``args.register_images``, are registered. Without CUDA, ``MODEL.DEVICE`` becomes "cpu"; where
+    training sets have run-length masks, ``INPUT.MASK_FORMAT`` becomes "bitmask".
 
     Args:
         args: what :func:`argument_parser` returned; ``config_file``, ``opts``, ``register`` and
@@ -73,11 +74,18 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         cfg.DATASETS[key] = [*cfg.DATASETS[key], *added]
     check_config(cfg)
     register_datasets(cfg)
+    _fit_mask_format(cfg)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         logger.warning("CUDA is not available: MODEL.DEVICE is 'cpu' instead of 'cuda'")
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
     return cfg
+
+
+def _fit_mask_format(cfg: CfgNode) -> None:
+    from ..data.validate import fit_mask_format
+
+    fit_mask_format(cfg)
 
 
 def base_cfg() -> CfgNode:
@@ -162,10 +170,15 @@ def register_datasets(cfg: CfgNode) -> None:
 
     Raises:
         FileNotFoundError: a file or folder is missing.
+        ValueError: a file has errors; names the entries.
     """
     from ..data import register_coco_json, register_image_folder
 
-    for entry in cfg.DATASETS.REGISTER:
-        register_coco_json(*entry)
+    node = cfg.DATASETS
+    for name, file, folder in node.REGISTER:
+        # Labels of the target are not read in training.
+        target_only = name in node.TARGET and name not in (*node.TRAIN, *node.TEST)
+        labels_needed = not target_only or cfg.MODEL.ADAPT.BASELINE == "oracle"
+        register_coco_json(name, file, folder, labels_needed, cfg.INPUT.SKIP_UNREADABLE_TARGET)
     for name, folder in cfg.DATASETS.REGISTER_IMAGES:
         register_image_folder(name, folder, cfg.INPUT.SKIP_UNREADABLE_TARGET)

@@ -1,17 +1,27 @@
-"""Errors that name the file when a picture or label map cannot be read."""
+"""Mappers whose errors name the picture, and the annotation, that they stopped at."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import logging
 from typing import Any, Callable
 
+import numpy as np
+from detectron2.data import detection_utils
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.serialize import PicklableWrapper
 from PIL import Image
 
+from ..compat import picture_reader
+from .picture_files import read_picture
+
 logger = logging.getLogger(__name__)
 
 Mapper = Callable[[dict[str, Any]], Any]
+_NO_SAMPLE = "cannot be made a sample"
+#: Fields of a record with pictures; other files hold numbers, which must not be stretched.
+PICTURES = ("file_name", "previous_file_name", "next_file_name")
 
 
 class UnreadableFileError(Exception):
@@ -27,7 +37,9 @@ class DamagedFileError(UnreadableFileError, ValueError):
 
 
 class CheckedMapper:
-    """Runs a dataset mapper and, should it fail, finds out whether a file is to blame.
+    """Runs a dataset mapper, finds out what is to blame should it fail, and reads 16-bit pictures.
+
+    Pictures are read by :func:`~drfpn_da.data.picture_files.read_picture`, label maps as before.
 
     Args:
         mapper: for example detectron2's ``DatasetMapper``.
@@ -35,7 +47,8 @@ class CheckedMapper:
     Raises:
         FileNotFoundError: a file of the record is missing.
         ValueError: a file of the record is not a readable picture.
-        Exception: whatever the mapper raised, unchanged, if the files are sound.
+        Exception: if the files are sound, what the mapper raised, its message preceded by the
+            picture and the annotation that it stopped at.
     """
 
     def __init__(self, mapper: Mapper) -> None:
@@ -44,12 +57,16 @@ class CheckedMapper:
     def __call__(self, record: dict[str, Any]) -> Any:
         """Return the mapped record."""
         files = {key: record[key] for key in record if key.endswith("file_name")}
-        try:
-            return self._mapper(record)
-        except Exception as error:
-            for key, path in files.items():
-                _check_picture(key, path, error)
-            raise
+        with picture_reader(_reader({path for key, path in files.items() if key in PICTURES})):
+            try:
+                return self._mapper(record)
+            except (UnreadableFileError, MemoryError):
+                raise
+            except Exception as error:
+                for key, path in files.items():
+                    _check_picture(key, path, error)
+                _name_record(self._mapper, record, error)
+                raise
 
 
 class SkipUnreadable:
@@ -89,3 +106,47 @@ def _check_picture(key: str, path: str, cause: Exception) -> None:
             f"{path} ({key} of a dataset record) is not a readable picture ({error}): "
             "replace it or remove its record"
         ) from cause
+
+
+def _reader(pictures: set[str]) -> Callable[..., np.ndarray]:
+    plain = detection_utils.read_image
+
+    def read(file_name: str, format: str | None = None) -> np.ndarray:
+        return (read_picture if file_name in pictures else plain)(file_name, format)
+
+    return read
+
+
+def _name_record(mapper: Mapper, record: dict[str, Any], error: Exception) -> None:
+    """Put before an error's message which picture, and if that can be found out which annotation.
+
+    Its type stays: the caller, or a process that loads data, may tell errors by it.
+    """
+    if _NO_SAMPLE in str(error):
+        return  # a checked mapper inside this one has said so
+    size = f" ({record['width']}x{record['height']} pixels)" if "width" in record else ""
+    name = f"{record.get('file_name', 'a record without file_name')}{size}"
+    text = error.args[0] if error.args else "no reason is given"
+    error.args = (
+        f"{name}{_annotation_at_fault(mapper, record)} {_NO_SAMPLE}: {text} (its files can be "
+        "read: correct or remove it, or change what INPUT says of sizes, crops and masks)",
+        *error.args[1:],
+    )
+
+
+def _annotation_at_fault(mapper: Mapper, record: dict[str, Any]) -> str:
+    annotations = record.get("annotations") or []
+    if not annotations or _fails(mapper, {**record, "annotations": []}):
+        return ""  # the picture itself
+    for number, annotation in enumerate(annotations):
+        if _fails(mapper, {**record, "annotations": [annotation]}):
+            known = f" {annotation['id']}" if "id" in annotation else ""
+            return f", annotation{known} (number {number + 1} of its picture)"
+    return ""
+
+
+def _fails(mapper: Mapper, record: dict[str, Any]) -> bool:
+    with contextlib.suppress(Exception):
+        mapper(copy.deepcopy(record))
+        return False
+    return True

@@ -14,8 +14,15 @@ from .datasets import register_image_folder
 from .validate import check_registered
 
 
-def get_picture_dicts(names: Sequence[str], folder: str | None = None) -> list[dict[str, Any]]:
+def get_picture_dicts(
+    names: Sequence[str], folder: str | None = None, skip_unreadable: bool = False
+) -> list[dict[str, Any]]:
     """Return the records of data sets, or of the pictures below a folder in their place.
+
+    Args:
+        names: registered data sets.
+        folder: of pictures.
+        skip_unreadable: leave out, with a warning, what cannot be read below ``folder``.
 
     Raises:
         KeyError: a name is not registered.
@@ -23,7 +30,7 @@ def get_picture_dicts(names: Sequence[str], folder: str | None = None) -> list[d
     """
     if folder:
         names = [f"images of {os.path.abspath(folder)}"]
-        register_image_folder(names[0], folder)
+        register_image_folder(names[0], folder, skip_unreadable)
     for name in names:
         check_registered(name)
     return [record for name in names for record in DatasetCatalog.get(name)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..config.combinations import ADAPTIVE, configured_detector, lookup
+from .coco import LabelCounts
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +35,11 @@ CLASS_KEYS = {
 def validate_datasets(cfg: CfgNode) -> None:
     """Check the data sets of ``cfg.DATASETS`` against the model.
 
-    Checked: the name is registered; the number of classes; equal class names in all sets; masks and
-    their format; the ignore value of semantic labels. A data set without labels (no class names)
-    passes as a test set. Of ``DATASETS.TARGET``, whose labels are not read, the names are checked;
-    of the baseline "oracle", which trains on those labels, everything.
+    Checked: the name is registered; the number of classes; equal class names in all sets; that
+    there is something to learn from; masks and their format; the ignore value of semantic labels. A
+    data set without labels (no class names) passes as a test set. Of ``DATASETS.TARGET``, whose
+    labels are not read, the names are checked; of the baseline "oracle", which trains on those
+    labels, everything.
 
     Raises:
         KeyError: unknown data set name (the message suggests the nearest).
@@ -63,10 +67,23 @@ def validate_datasets(cfg: CfgNode) -> None:
             check_registered(name, f"DATASETS.{split}")
             for key, field in keys:
                 _check_classes(cfg, name, key, field, split)
-            if split != "TEST":
-                _check_masks(cfg, name)
+        if split != "TEST" and any(field == "thing_classes" for _, field in keys):
+            _check_usable(cfg.DATASETS[split], f"DATASETS.{split}")
+        for name in cfg.DATASETS[split]:
+            _check_masks(cfg, name, split)
     for _, field in keys:
         _check_same_names([name for split in splits for name in cfg.DATASETS[split]], field)
+
+
+def log_findings(datasets: Iterable[str]) -> None:
+    """Log the table of what the check of each data set's file found, if it found anything.
+
+    Registration says the same in short, but before a run has its log.
+    """
+    for name in dict.fromkeys(datasets):
+        findings = MetadataCatalog.get(name).get("findings", None)
+        if findings is not None and list(findings):
+            logger.info("Dataset '%s' (%s):\n%s", name, findings.file, findings.table())
 
 
 def require_target(cfg: CfgNode) -> None:
@@ -182,16 +199,84 @@ def _check_classes(cfg: CfgNode, name: str, key: str, field: str, split: str) ->
         )
 
 
-def _check_masks(cfg: CfgNode, name: str) -> None:
-    mask_format = MetadataCatalog.get(name).get("mask_format", None)
-    if not cfg.MODEL.MASK_ON or mask_format is None:
+def fit_mask_format(cfg: CfgNode) -> None:
+    """Write INPUT.MASK_FORMAT bitmask, and say so, where training sets have run-length masks.
+
+    Polygons, beside which they may stand, can be read as bitmasks; not the other way round.
+    """
+    if not cfg.MODEL.MASK_ON or cfg.INPUT.MASK_FORMAT != "polygon":
+        return
+    names = [*cfg.DATASETS.TRAIN]
+    if cfg.MODEL.ADAPT.BASELINE == "oracle":
+        names += cfg.DATASETS.TARGET
+    for name in names:
+        known = name in DatasetCatalog.list()
+        if known and MetadataCatalog.get(name).get("mask_format", None) == "bitmask":
+            logger.warning(
+                "INPUT.MASK_FORMAT is 'bitmask' instead of 'polygon': dataset '%s' has masks "
+                "stored as RLE",
+                name,
+            )
+            cfg.INPUT.MASK_FORMAT = "bitmask"
+            return
+
+
+def _check_usable(datasets: Sequence[str], key: str) -> None:
+    """Refuse training sets of which nothing can be learnt, as far as that is known."""
+    counts = [MetadataCatalog.get(name).get("label_counts", None) for name in datasets]
+    if not counts or any(c is None or c.usable for c in counts):
+        return
+    reasons = "; ".join(f"'{name}' ({c.file}): {_unusable(c)}" for name, c in zip(datasets, counts))
+    raise ValueError(f"{key} has nothing to learn from: {reasons}")
+
+
+def _unusable(counts: LabelCounts) -> str:
+    if not counts.annotations:
+        return (
+            "it has no annotations; annotate it, or register the pictures alone as a target set "
+            "with --register-images NAME FOLDER"
+        )
+    if counts.crowds == counts.annotations:
+        return (
+            f"all {counts.crowds} annotations have iscrowd 1, which are never trained on; write 0 "
+            "where an annotation is a single object"
+        )
+    return (
+        f"of {counts.annotations} annotations {counts.crowds} have iscrowd 1, and of the others no "
+        "box has a part inside its picture; correct the boxes"
+    )
+
+
+def _check_masks(cfg: CfgNode, name: str, split: str) -> None:
+    meta = MetadataCatalog.get(name)
+    mask_format, counts = meta.get("mask_format", None), meta.get("label_counts", None)
+    if not cfg.MODEL.MASK_ON or mask_format is None or not meta.get("thing_classes", None):
+        return
+    if split == "TEST":
+        if mask_format == "none" and (counts is None or counts.annotations):
+            logger.warning(
+                "dataset '%s' (DATASETS.TEST) has no masks: boxes alone are measured on it", name
+            )
+        elif counts is not None and mask_format != "none":
+            _refuse_bare(name, counts, [*counts.bare, *counts.bare_crowds])
         return
     if mask_format == "none":
         raise ValueError(f"dataset '{name}' has no masks; write MODEL.MASK_ON False")
+    if counts is not None:
+        _refuse_bare(name, counts, [i for i in counts.bare if i not in counts.left_out])
     if mask_format == "bitmask" and cfg.INPUT.MASK_FORMAT != "bitmask":
         raise ValueError(
             f"dataset '{name}' stores masks as RLE, but INPUT.MASK_FORMAT is "
             f"'{cfg.INPUT.MASK_FORMAT}'; write INPUT.MASK_FORMAT bitmask"
+        )
+
+
+def _refuse_bare(name: str, counts: LabelCounts, bare: Sequence[Any]) -> None:
+    if bare:
+        raise ValueError(
+            f"dataset '{name}': {len(bare)} of {counts.annotations} annotations of {counts.file} "
+            f"have no mask (first {', '.join(map(str, bare[:3]))}), which MODEL.MASK_ON needs; "
+            "outline or remove them, or write MODEL.MASK_ON False"
         )
 
 

@@ -23,6 +23,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 from PIL import Image
 
+from ..data.checked_mapper import CheckedMapper
 from ..data.seeding import Stream, derive_seed, seed_everything
 from ..visualization import draw_predictions, read_rgb
 from .step import unwrap
@@ -149,7 +150,8 @@ class PredictionPictures(HookBase):
     def _draw(self, name: str, group: str, done: int) -> None:
         records = get_detection_dataset_dicts(name, filter_empty=False)
         loader = build_detection_test_loader(
-            records[: self._cfg.TEST.VIS_IMAGES], mapper=DatasetMapper(self._cfg, False)
+            records[: self._cfg.TEST.VIS_IMAGES],
+            mapper=CheckedMapper(DatasetMapper(self._cfg, False)),
         )
         model = unwrap(self.trainer.model)
         folder = os.path.join(self._cfg.OUTPUT_DIR, group)

@@ -17,6 +17,7 @@ from detectron2.utils.logger import setup_logger
 from ..config.combinations import lookup
 from ..config.unknown_keys import leaf_keys
 from ..data import validate_datasets
+from ..data.validate import log_findings
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ def start_run(cfg: CfgNode, args: argparse.Namespace) -> CfgNode:
     cfg.SEED = shared_seed(cfg.SEED)
     cfg.freeze()
     finish_setup(cfg, args, cfg.OUTPUT_DIR, cfg.SEED)
+    training = () if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TARGET)
+    log_findings([*training, *cfg.DATASETS.TEST])
     return cfg
 
 

@@ -7,12 +7,14 @@ import functools
 import gc
 import importlib.util
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from detectron2.evaluation import COCOEvaluator
 
 from drfpn_da.compat import coco_eval_class, has_compiled_coco_eval
+
+from .coco_truth import complete_truth, has_text_ids, measurable_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +25,11 @@ class FastCOCOEvaluator(COCOEvaluator):
     """detectron2's ``COCOEvaluator`` with a choice of the implementation underneath.
 
     "auto" takes detectron2's compiled evaluation when it is built, else the package
-    faster-coco-eval when it is installed, else pycocotools. All give the same numbers.
+    faster-coco-eval when it is installed, else pycocotools. All give the same numbers, of ground
+    truth completed by :func:`~drfpn_da.evaluation.coco_truth.complete_truth`.
     """
+
+    _use_fast_impl: bool
 
     def __init__(
         self,
@@ -47,6 +52,24 @@ class FastCOCOEvaluator(COCOEvaluator):
             super().__init__(
                 dataset_name, tasks, distributed, output_dir, use_fast_impl=use_fast, **kwargs
             )
+        if self._do_evaluation:
+            complete_truth(self._coco_api)
+            if tasks is not None:
+                self._tasks = measurable_tasks(self._coco_api, tasks, dataset_name)
+        if self._use_fast_impl and has_text_ids(self._coco_api):
+            logger.warning(
+                "Ids of dataset '%s' are text: pycocotools evaluates it in place of "
+                "TEST.COCO_BACKEND '%s'.",
+                dataset_name,
+                backend,
+            )
+            self._use_fast_impl, self._evaluation_class = False, None
+
+    def _tasks_from_predictions(self, predictions: list[dict]) -> Iterable[str]:
+        tasks = super()._tasks_from_predictions(predictions)
+        if not self._do_evaluation:
+            return tasks  # type: ignore[no-any-return]
+        return measurable_tasks(self._coco_api, tasks, self._metadata.name)
 
     def evaluate(self, img_ids: Any = None) -> dict[str, Any]:
         """Evaluate; see ``COCOEvaluator``."""

@@ -15,6 +15,8 @@ from ..files import cache_root
 from .pascal_voc import PascalVOCEvaluator
 
 _SPLIT = "all"
+# Part of the cache's key: files are named by the number of the picture.
+_LAYOUT = 2
 
 
 class VOCOfCOCOEvaluator(PascalVOCEvaluator):
@@ -36,7 +38,7 @@ class VOCOfCOCOEvaluator(PascalVOCEvaluator):
     def __init__(self, dataset_name: str) -> None:
         metadata = MetadataCatalog.get(dataset_name)
         json_file, classes = Path(metadata.json_file), list(metadata.thing_classes)
-        target = cache_root() / "voc_of_coco" / fingerprint([json_file], classes)
+        target = cache_root() / "voc_of_coco" / fingerprint([json_file], classes, _LAYOUT)
         folder = build_once(target, partial(_write_voc, json_file, classes))
         # detectron2's evaluator takes its paths from metadata.
         name = f"voc_of_coco/{dataset_name}/{folder.name}"
@@ -44,6 +46,12 @@ class VOCOfCOCOEvaluator(PascalVOCEvaluator):
             dirname=str(folder), split=_SPLIT, year=2007, thing_classes=classes
         )
         super().__init__(name)
+        self._numbers = _numbers(json.loads(json_file.read_text(encoding="utf-8"))["images"])
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Take a batch; pictures go by their number, as detections are lines of words by id."""
+        numbered = [{**i, "image_id": self._numbers[i["image_id"]]} for i in inputs]
+        super().process(numbered, outputs)
 
     def evaluate(self) -> OrderedDict | None:
         """Return ``{"voc": {metric: percent}}`` on the main process, None on the others."""
@@ -51,23 +59,29 @@ class VOCOfCOCOEvaluator(PascalVOCEvaluator):
         return None if result is None else OrderedDict(voc=result["bbox"])
 
 
+def _numbers(images: list[dict]) -> dict:
+    """Picture id -> number, whatever an id may be: a text with blanks or slashes too."""
+    return {image["id"]: number for number, image in enumerate(images)}
+
+
 def _write_voc(json_file: Path, classes: list[str], folder: Path) -> None:
-    """Write ``Annotations/<image id>.xml`` and the list of pictures."""
-    data = json.loads(json_file.read_text())
+    """Write ``Annotations/<number of the picture>.xml`` and the list of pictures."""
+    data = json.loads(json_file.read_text(encoding="utf-8"))
     names = {c["id"]: c["name"] for c in data["categories"]}
     if sorted(names.values()) != sorted(classes):
         raise ValueError(f"{json_file} has the classes {sorted(names.values())}, not {classes}")
     objects = defaultdict(list)
-    for annotation in data["annotations"]:
+    for annotation in data.get("annotations", ()):
         objects[annotation["image_id"]].append(annotation)
     (folder / "Annotations").mkdir()
-    for image in data["images"]:
+    numbers = _numbers(data["images"])
+    for identifier, number in numbers.items():
         root = ET.Element("annotation")
-        for annotation in objects[image["id"]]:
+        for annotation in objects[identifier]:
             _add_object(root, annotation, names[annotation["category_id"]])
-        ET.ElementTree(root).write(folder / "Annotations" / f"{image['id']}.xml")
+        ET.ElementTree(root).write(folder / "Annotations" / f"{number}.xml")
     (folder / "ImageSets" / "Main").mkdir(parents=True)
-    ids = "".join(f"{image['id']}\n" for image in data["images"])
+    ids = "".join(f"{number}\n" for number in numbers.values())
     (folder / "ImageSets" / "Main" / f"{_SPLIT}.txt").write_text(ids)
 
 

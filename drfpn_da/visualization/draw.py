@@ -10,6 +10,7 @@ from detectron2.data import detection_utils as utils
 from detectron2.utils import colormap
 from detectron2.utils.visualizer import ColorMode, Visualizer
 
+from ..data.picture_files import read_picture
 from .depth import draw_disparity
 
 # Below this a picture is enlarged, so that labels stay readable.
@@ -110,8 +111,8 @@ def draw_training_input(
 
 
 def read_rgb(filename: str) -> np.ndarray:
-    """Read a picture as (H, W, 3) uint8 RGB, turned as its EXIF data say."""
-    return utils.read_image(filename, format="RGB")
+    """Read a picture as (H, W, 3) uint8 RGB; see ``drfpn_da.data.picture_files.read_picture``."""
+    return read_picture(filename, format="RGB")
 
 
 def _visualizer(image: np.ndarray, metadata: Metadata, scale: float | None) -> Visualizer:

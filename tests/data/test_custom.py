@@ -77,7 +77,7 @@ def test_same_files_twice_is_fine_other_files_are_not(tmp_path, pictures, fresh_
     [
         ({"annotations": [{**DATA["annotations"][0], "category_id": 41}]}, "category_id 41"),
         ({"annotations": [{**DATA["annotations"][0], "image_id": 8}]}, "image_id 8"),
-        ({"annotations": DATA["annotations"] * 2}, "annotations .* repeat id 1"),
+        ({"annotations": DATA["annotations"] * 2}, "annotation 1 .*annotations repeat id 1"),
         ({"categories": []}, "categories .* empty"),
         ({"images": None}, "images"),
     ],

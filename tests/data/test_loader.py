@@ -160,11 +160,13 @@ def test_bad_picture_is_named(cfg, tmp_path, workers, damage):
     assert "record" in message
 
 
-def test_errors_of_the_mapper_itself_pass_unchanged(cfg):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_of_the_mapper_itself_keep_their_type_and_name_the_picture(cfg, workers):
     def broken(record):
         raise ZeroDivisionError("mapper")
 
-    with pytest.raises(ZeroDivisionError, match="mapper"):
+    cfg.DATALOADER.NUM_WORKERS = workers
+    with pytest.raises(ZeroDivisionError, match=r"picture_\d\.png \(.*pixels\) cannot .*: mapper"):
         take(build_train_loader(cfg, mapper=broken), 1)
 
 

@@ -1,6 +1,7 @@
 """Full disks, dead processes and damaged data while training: errors name file and mend."""
 
 import errno
+import json
 import os
 import signal
 
@@ -71,6 +72,16 @@ def test_a_damaged_annotation_file_is_named(cfg, tmp_path, split):
             Trainer(cfg)
         else:
             Trainer.build_test_loader(cfg, "tiny_damage")
+
+
+@pytest.mark.parametrize("entry", [{"ignore": 1}, {"bbox": []}])
+def test_entries_of_a_file_that_was_registered_elsewhere_are_named(cfg, tmp_path, entry):
+    path = tmp_path / "tiny.json"
+    data = json.loads(path.read_text())
+    data["annotations"][4].update(entry)
+    path.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=r"'tiny_damage': .*tiny\.json: .*annotation 5 "):
+        Trainer(cfg)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

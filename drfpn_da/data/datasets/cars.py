@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from .coco_files import Labelled, clip_box, load_derived, picture_size, register_derived
+from ..picture_files import picture_size
+from .coco_files import Labelled, clip_box, load_derived, register_derived
 from .paths import require_layout
 from .voc_format import load_voc_format
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from detectron2.data.datasets import load_coco_json
-from PIL import Image
 
 from ...files import cache_root
 from .catalog import register_dataset, set_paths
@@ -107,16 +106,3 @@ def clip_box(
     x0, x1 = max(0.0, x0), min(float(width), x1)
     y0, y1 = max(0.0, y0), min(float(height), y1)
     return [x0, y0, x1 - x0, y1 - y0] if x1 > x0 and y1 > y0 else None
-
-
-def picture_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) from the header of a picture.
-
-    Raises:
-        ValueError: the file is not a readable picture.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise ValueError(f"{path} is not a readable picture ({error})") from error

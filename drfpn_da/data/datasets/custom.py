@@ -2,60 +2,89 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections import Counter
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
-from PIL import Image
+
+from ..coco.file import OF_PICTURES, CocoFile, message, read_coco
+from ..picture_files import IMAGE_SUFFIXES, list_pictures, picture_header
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-# Existence is checked for this many pictures, evenly spread, so that registration stays quick.
-CHECKED_IMAGES = 200
 
-
-def register_coco_json(name: str, json_file: str, image_root: str) -> list[str]:
+def register_coco_json(
+    name: str,
+    json_file: str,
+    image_root: str,
+    labels_needed: bool = True,
+    skip_unreadable: bool = False,
+) -> list[str]:
     """Register a data set in COCO's instances format; behind ``--register name json images``.
+
+    The file is checked by :func:`drfpn_da.data.coco.read_coco`; where it is repaired, ``json_file``
+    of the metadata is a repaired copy in the cache, and ``source_json_file`` the file itself.
 
     Args:
         name: new data set name.
         json_file: COCO JSON with ``images`` and ``categories``; without ``annotations`` it can be
             predicted on but not evaluated.
         image_root: folder below which the JSON's ``file_name`` entries lie.
+        labels_needed: False: where the labels do not stand the check, or there are none, the
+            pictures alone are registered, as for a target domain, whose labels are not read.
+        skip_unreadable: of pictures alone, leave out, with a warning, what is missing or unreadable.
 
     Returns:
-        Class names in the order of the model's outputs (by category id).
+        Class names in the order of the model's outputs (by category id); empty for pictures alone.
 
     Raises:
         FileNotFoundError: the JSON, the folder or a picture is missing.
-        ValueError: the name is taken by other files, or the JSON is not consistent.
+        ValueError: the name is taken by other files, or the JSON has an error; names the entries.
     """
     json_path, root = Path(json_file).expanduser(), Path(image_root).expanduser()
     if not json_path.is_file():
         raise FileNotFoundError(f"dataset '{name}': annotation file {json_path} does not exist")
     if not root.is_dir():
         raise FileNotFoundError(f"dataset '{name}': image folder {root} does not exist")
-    json_file, image_root = os.path.abspath(json_path), os.path.abspath(root)
-    if _is_registered(name, json_file=json_file, image_root=image_root):
-        return list(MetadataCatalog.get(name).thing_classes)
+    paths = {"source_json_file": os.path.abspath(json_path), "image_root": os.path.abspath(root)}
+    if _is_registered(name, **paths):
+        known = list(MetadataCatalog.get(name).get("thing_classes", ()))
+        if known or not labels_needed:
+            return known
 
-    data = _read_json(name, json_path)
-    _check_ids(name, data, json_path)
-    _check_images(name, data["images"], root)
-    classes = [c["name"] for c in sorted(data["categories"], key=lambda c: c["id"])]
-    DatasetCatalog.register(name, partial(load_coco_json, json_file, image_root, name))
+    file = read_coco(paths["source_json_file"], paths["image_root"])
+    prefix = f"dataset '{name}': "
+    if not labels_needed and file.findings.errors:
+        logger.info(
+            "%sthe pictures alone are used: %s", prefix, message(file.path, file.findings.errors)
+        )
+        _register_pictures(name, paths, skip_unreadable)
+        return []
+    file.raise_errors(prefix)
+    file.log_warnings(prefix)
+    return _register_labels(name, file, paths)
+
+
+def _register_labels(name: str, file: CocoFile, paths: dict[str, str]) -> list[str]:
+    assert file.data is not None
+    json_file, data = str(file.repaired_copy()), file.data
+    categories = sorted(data["categories"], key=lambda category: category["id"])
+    classes = [category["name"] for category in categories]
+    load = partial(load_records, json_file, paths["image_root"], name, file.counts.left_out)
+    DatasetCatalog.register(name, load)
     MetadataCatalog.get(name).set(
+        **paths,
         json_file=json_file,
-        image_root=image_root,
         evaluator_type="coco",
         thing_classes=classes,
-        mask_format=_mask_format(data.get("annotations", [])),
+        mask_format=file.counts.mask_format,
+        label_counts=file.counts,
+        findings=file.findings,
     )
     logger.info(
         "Registered '%s': %d pictures, %d classes (%s)",
@@ -67,12 +96,50 @@ def register_coco_json(name: str, json_file: str, image_root: str) -> list[str]:
     return classes
 
 
+def _register_pictures(name: str, paths: dict[str, str], skip_unreadable: bool) -> None:
+    file = read_coco(paths["source_json_file"], paths["image_root"], labels=False)
+    prefix = f"dataset '{name}': "
+    file.raise_errors(prefix, allow=OF_PICTURES if skip_unreadable else ())
+    if file.lost:
+        logger.warning("%sskipped: %s", prefix, message(file.path, file.findings.errors))
+    assert file.data is not None
+    images = [image for number, image in enumerate(file.data["images"]) if number not in file.lost]
+    records = [
+        {
+            "file_name": os.path.join(paths["image_root"], image["file_name"]),
+            "image_id": image["id"],
+            "width": image["width"],
+            "height": image["height"],
+        }
+        for image in sorted(images, key=lambda image: image["id"])
+    ]
+    DatasetCatalog.register(name, lambda: [dict(record) for record in records])
+    MetadataCatalog.get(name).set(**paths, mask_format="none", findings=file.findings)
+
+
+def load_records(
+    json_file: str, image_root: str, name: str, left_out: Collection[Any]
+) -> list[dict[str, Any]]:
+    """Return detectron2's records of a COCO file; annotations have their "id".
+
+    Args:
+        json_file: path.
+        image_root: folder of the pictures.
+        name: of the data set.
+        left_out: ids of annotations that nothing can be learnt from.
+    """
+    records: list[dict[str, Any]] = load_coco_json(json_file, image_root, name, ["id"])
+    for record in records if left_out else ():
+        record["annotations"] = [a for a in record["annotations"] if a["id"] not in left_out]
+    return records
+
+
 def register_image_folder(name: str, image_root: str, skip_unreadable: bool = False) -> None:
     """Register all pictures below a folder, without labels (for prediction or as a target domain).
 
     Args:
         name: new data set name.
-        image_root: folder, searched recursively for common picture suffixes.
+        image_root: folder, searched recursively for common picture suffixes; links are followed.
         skip_unreadable: leave out, with a warning, what cannot be read as a picture.
 
     Raises:
@@ -85,7 +152,7 @@ def register_image_folder(name: str, image_root: str, skip_unreadable: bool = Fa
     image_root = os.path.abspath(root)
     if _is_registered(name, image_root=image_root):
         return
-    if not _list_images(Path(image_root)):
+    if not list_pictures(image_root):
         raise FileNotFoundError(
             f"dataset '{name}': no picture below {root} (suffixes {', '.join(IMAGE_SUFFIXES)})"
         )
@@ -99,27 +166,31 @@ def load_image_folder(image_root: str, skip_unreadable: bool = False) -> list[di
     Raises:
         ValueError: a file cannot be read as a picture, unless ``skip_unreadable``.
     """
-    records = []
-    for image_id, path in enumerate(_list_images(Path(image_root)), start=1):
+    records: list[dict] = []
+    wide: list[Path] = []
+    for image_id, path in enumerate(list_pictures(image_root), start=1):
         try:
-            with Image.open(path) as image:
-                width, height = image.size
-                # EXIF orientations 5-8 swap the sides, and detectron2's reader applies them.
-                if image.getexif().get(0x0112, 1) >= 5:
-                    width, height = height, width
-        except OSError as error:
+            header = picture_header(path)
+        except ValueError as error:
             if skip_unreadable:
-                logger.warning("Skipped: %s is not a readable picture (%s)", path, error)
+                logger.warning("Skipped: %s", error)
                 continue
-            raise ValueError(f"{path} is not a readable picture ({error}); remove it") from error
-        records.append(
-            {"file_name": str(path), "image_id": image_id, "width": width, "height": height}
+            raise ValueError(
+                f"{error}; remove it, or write INPUT.SKIP_UNREADABLE_TARGET True"
+            ) from error
+        if header.wide:
+            wide.append(path)
+        size = {"width": header.width, "height": header.height}
+        records.append({"file_name": str(path), "image_id": image_id, **size})
+    if wide:
+        logger.warning(
+            "%d pictures below %s have more than 8 bits (first %s): each is stretched from its "
+            "least to its greatest value",
+            len(wide),
+            image_root,
+            wide[0],
         )
     return records
-
-
-def _list_images(root: Path) -> list[Path]:
-    return sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
 
 
 def _is_registered(name: str, **files: str) -> bool:
@@ -128,67 +199,10 @@ def _is_registered(name: str, **files: str) -> bool:
         return False
     meta = MetadataCatalog.get(name)
     for key, value in files.items():
-        known = meta.get(key, None)
+        known = meta.get(key, None) or meta.get(key.replace("source_", ""), None)
         if known is None or os.path.abspath(known) != value:
             raise ValueError(
                 f"dataset '{name}' is already registered with {key} = {known}, not {value}; "
                 "choose another name"
             )
     return True
-
-
-def _read_json(name: str, path: Path) -> dict:
-    try:
-        data = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"dataset '{name}': {path} is not valid JSON ({error})") from error
-    lists = ("images", "categories", "annotations")
-    entries = {key: data.get(key) for key in lists} if isinstance(data, dict) else {}
-    # Test sets without annotations are legal.
-    entries["annotations"] = entries.get("annotations") or []
-    missing = [key for key in lists if not isinstance(entries.get(key), list)]
-    if missing:
-        raise ValueError(
-            f"dataset '{name}': {path} has no '{missing[0]}' list; expected COCO's instances "
-            "format with images, annotations and categories"
-        )
-    if not data["categories"]:
-        raise ValueError(f"dataset '{name}': the categories of {path} are empty")
-    return data
-
-
-def _check_ids(name: str, data: dict, path: Path) -> None:
-    """Check that ids are unique and that annotations refer to what exists."""
-    annotations = data.get("annotations", [])
-    for key in ("images", "categories", "annotations"):
-        counts = Counter(entry["id"] for entry in data.get(key, []))
-        repeated = [i for i, n in counts.items() if n > 1]
-        if repeated:
-            raise ValueError(f"dataset '{name}': {key} of {path} repeat id {repeated[0]}")
-    for field, key in (("category_id", "categories"), ("image_id", "images")):
-        known = {entry["id"] for entry in data[key]}
-        bad = next((a for a in annotations if a[field] not in known), None)
-        if bad is not None:
-            raise ValueError(
-                f"dataset '{name}': annotation {bad['id']} of {path} has {field} {bad[field]}, "
-                f"which is not among its {key}"
-            )
-
-
-def _check_images(name: str, images: list[dict], root: Path) -> None:
-    step = max(1, len(images) // CHECKED_IMAGES)
-    for image in images[::step]:
-        if not (root / image["file_name"]).is_file():
-            raise FileNotFoundError(
-                f"dataset '{name}': picture {root / image['file_name']} does not exist; "
-                "the image folder must be the one the JSON's file_name entries start from"
-            )
-
-
-def _mask_format(annotations: list[dict]) -> str:
-    """Return "none", "polygon" or "bitmask" (RLE), judged by the first mask that is not a crowd."""
-    for annotation in annotations:
-        segmentation = annotation.get("segmentation")
-        if segmentation and not annotation.get("iscrowd", 0):
-            return "bitmask" if isinstance(segmentation, dict) else "polygon"
-    return "none"

@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .coco_files import Labelled, clip_box, load_derived, picture_size
+from ..picture_files import picture_size
+from .coco_files import Labelled, clip_box, load_derived
 
 
 def read_ids(list_file: Path) -> list[str]:
