@@ -17,23 +17,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from detectron2.data import MetadataCatalog
+from detectron2.config import CfgNode
+from detectron2.data import Metadata, MetadataCatalog
 from detectron2.engine import DefaultPredictor
 
 from drfpn_da.config import setup_cfg
+from drfpn_da.data.picture_files import UnreadablePictureError
 from drfpn_da.visualization import draw_predictions, read_rgb, save_new, save_picture, side_by_side
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".tif", ".tiff", ".webp"}
-VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"}
+#: Formats of videos that are written -> their codec.
+WRITTEN = {".mp4": "mp4v", ".avi": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".webm": "VP80"}
+VIDEOS = {*WRITTEN, ".mpg", ".mpeg"}
 
 
 class Drawer:
     """One model, or several whose pictures are put side by side."""
 
-    def __init__(self, cfgs: dict[str, object], threshold: float) -> None:
+    def __init__(self, cfgs: dict[str, CfgNode], threshold: float) -> None:
         self._models = {
-            title: (DefaultPredictor(cfg), MetadataCatalog.get(cfg.DATASETS.TEST[0]))
-            for title, cfg in cfgs.items()
+            title: (DefaultPredictor(cfg), class_metadata(cfg)) for title, cfg in cfgs.items()
         }
         self._threshold = threshold
 
@@ -46,7 +49,13 @@ class Drawer:
         return drawn[0] if len(drawn) == 1 else side_by_side(drawn, list(self._models))
 
 
-def model_configs(args: argparse.Namespace) -> dict[str, object]:
+def class_metadata(cfg: CfgNode) -> Metadata:
+    """Return what names the classes: the first test or training set, else numbers."""
+    names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
+    return MetadataCatalog.get(names[0]) if names else Metadata()
+
+
+def model_configs(args: argparse.Namespace) -> dict[str, CfgNode]:
     """Return a config per model, by title: one, or those of --compare."""
     if not args.compare:
         return {"": setup_cfg(args)}
@@ -77,7 +86,13 @@ def input_files(inputs: list[str]) -> Iterator[Path]:
 
 
 def draw_video(source: str | int, output: Path, draw: Drawer) -> Path:
-    """Draw every frame of a video file or of a webcam (until Ctrl-C) into a new .mp4."""
+    """Draw every frame of a video file or of a webcam (until Ctrl-C) into a new video."""
+    codec = WRITTEN.get(output.suffix.lower())
+    if codec is None:
+        raise SystemExit(
+            f"--output {output}: a video is written as {', '.join(WRITTEN)}, not as "
+            f"'{output.suffix}'"
+        )
     try:
         import cv2
     except ImportError as error:
@@ -98,7 +113,12 @@ def draw_video(source: str | int, output: Path, draw: Drawer) -> Path:
                 if writer is None:
                     rate = capture.get(cv2.CAP_PROP_FPS) or 15
                     size = (drawn.shape[1], drawn.shape[0])
-                    writer = cv2.VideoWriter(filename, cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+                    writer = cv2.VideoWriter(filename, cv2.VideoWriter_fourcc(*codec), rate, size)
+                    if not writer.isOpened():
+                        raise SystemExit(
+                            f"--output {output}: this OpenCV cannot write {codec} into "
+                            f"{output.suffix}; write one of {', '.join(WRITTEN)}"
+                        )
                 writer.write(np.ascontiguousarray(drawn))
         except KeyboardInterrupt:
             print("stopped")
@@ -140,7 +160,7 @@ def main(argv: list[str] | None = None) -> list[Path]:
     draw = Drawer(model_configs(args), args.confidence_threshold)
     output = Path(args.output)
     one_file = len(files) == 1 and output.suffix.lower() in IMAGES | VIDEOS
-    written = []
+    written, unreadable = [], []
     for file in files:
         is_video = file.suffix.lower() in VIDEOS
         name = f"{file.stem}.mp4" if is_video else f"{file.stem}.png"
@@ -148,11 +168,18 @@ def main(argv: list[str] | None = None) -> list[Path]:
         if is_video:
             written.append(draw_video(str(file), target, draw))
         else:
-            written.append(save_picture(draw(read_rgb(str(file))), target))
+            try:
+                image = read_rgb(str(file))
+            except UnreadablePictureError as error:
+                unreadable.append(str(error))
+                continue
+            written.append(save_picture(draw(image), target))
         print(written[-1])
     if args.webcam is not None:
         written.append(draw_video(args.webcam, output / f"webcam{args.webcam}.mp4", draw))
         print(written[-1])
+    if unreadable:
+        raise SystemExit("\n".join([f"{len(unreadable)} of {len(files)} not drawn:", *unreadable]))
     return written
 
 
