@@ -22,7 +22,7 @@ from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything, seeded
 from ..data.two_stream import build_target_loader, build_two_stream_loader
 from .accumulation import accumulate_gradients
-from .hooks import RunningNormalizer, StepSeed
+from .hooks import RunningNormalizer, SharedStatistics, StepSeed
 from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
 from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
 
@@ -116,6 +116,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
             StepSeed(cfg.train.seed),
             RunningNormalizer(),
             *(instantiate(hook) for hook in cfg.train.get("hooks", [])),
+            SharedStatistics(),
             hooks.IterationTimer(),
             hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
             hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer) if main else None,
