@@ -332,3 +332,5 @@ def test_warning_when_a_discriminator_is_perfect_or_blind(caplog):
     caplog.clear()
     # Learnt first, then confused by the features: that is success.
     assert judged([0.8] * 100 + [0.5] * 300, caplog) == []
+    # So it is where a warning is due after fewer steps than accuracies are usually averaged over.
+    assert judged([0.8] * 10 + [0.5] * 30, caplog, warn_after=10) == []
