@@ -43,6 +43,7 @@ def start_lazy_run(args: argparse.Namespace) -> DictConfig:
     Raises:
         FileNotFoundError: no such config.
         FileExistsError: the output folder holds another run.
+        ValueError: the seed is too large.
     """
     args.config_file = find_config_file(args.config_file)
     cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts)
@@ -57,7 +58,7 @@ def start_lazy_run(args: argparse.Namespace) -> DictConfig:
         saved = os.path.join(train.output_dir, "config.yaml")
         if seed < 0 and os.path.isfile(saved):
             seed = OmegaConf.load(saved).train.get("seed", -1)
-    train.seed = shared_seed(seed)
+    train.seed = shared_seed(seed, "train.seed")
     if "train" in cfg.dataloader:
         _seed_loader(cfg.dataloader.train, train.seed)
     finish_setup(cfg, args, train.output_dir, train.seed)
