@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detectron2.config import CfgNode
 
-from .combinations import impossible_combinations, lookup
+from .combinations import impossible_combinations, late_teachers, lookup
 from .values import VALUES
 
 
@@ -26,6 +26,6 @@ def check_config(cfg: CfgNode) -> None:
         if not rule.accepts(value := lookup(cfg, key))
     ]
     # Combinations are asked about values of the right type only.
-    wrong = wrong or list(impossible_combinations(cfg))
+    wrong = wrong or [*impossible_combinations(cfg), *late_teachers(cfg)]
     if wrong:
         raise ValueError("\n".join(wrong))

@@ -16,6 +16,12 @@ DENSE = frozenset({"RetinaNet", "FCOS"})
 SEGMENTORS = frozenset({"SemanticSegmentor"})
 CLASSIFIERS = frozenset({"PatchClassifier", "SoftLabelClassifier"})
 DEPTH = frozenset({"SelfSupervisedDepth", "DepthStudent"})
+#: Objectives that let a teacher label -> key of the iteration from which on.
+LABELLERS = {
+    "PseudoLabel": "MODEL.PSEUDO_LABEL.START_ITER",
+    "DensePseudoLabel": "MODEL.PSEUDO_LABEL.START_ITER",
+    "DepthMix": "MODEL.DEPTH_MIX.START_ITER",
+}
 #: Detectors that the table speaks of; those that others have registered pass.
 KNOWN = RCNN | DENSE | SEGMENTORS | CLASSIFIERS | DEPTH
 
@@ -117,6 +123,47 @@ def impossible_combinations(cfg: CfgNode) -> Iterator[str]:
         value = lookup(cfg, need.key)
         if need.asks(value) and detector not in need.detectors:
             yield f"{need.key} {value} {need.why}, not for {detector}: {need.mend}"
+
+
+def late_teachers(cfg: CfgNode) -> Iterator[str]:
+    """Yield a message for each objective of a config that labels before its teacher starts."""
+    model = cfg.MODEL
+    if model.META_ARCHITECTURE not in ADAPTIVE or model.ADAPT.BASELINE:
+        return
+    names = set(model.ADAPT.OBJECTIVES)
+    if model.META_ARCHITECTURE == "DepthMixSegmentor":
+        names.add("DepthMix")
+    labels = model.PSEUDO_LABEL
+    if labels.REGULARISE_ONLY or (labels.STORE.ENABLED and not _has_teacher(cfg)):
+        names.discard("DensePseudoLabel")
+    for name in sorted(names & set(LABELLERS)):
+        key = LABELLERS[name]
+        message = late_teacher(f"{name} ({key})", lookup(cfg, key), model.TEACHER.START_ITER)
+        if message:
+            yield message
+
+
+def _has_teacher(cfg: CfgNode) -> bool:
+    """Whether there is a teacher though no objective asks for one."""
+    return bool(cfg.MODEL.TEACHER.ENABLED or cfg.MODEL.TEACHER.EVAL == "teacher")
+
+
+def late_teacher(labeller: str, start_iter: int, teacher_start_iter: int) -> str:
+    """Return a message if a teacher starts after the one who labels with it, else "".
+
+    Args:
+        labeller: name of the objective.
+        start_iter: of the objective.
+        teacher_start_iter: of the teacher.
+    """
+    if teacher_start_iter <= start_iter:
+        return ""
+    return (
+        f"MODEL.TEACHER.START_ITER is {teacher_start_iter}, but {labeller} lets the teacher label "
+        f"from iteration {start_iter} on: in between the teacher is the student itself, which "
+        f"would learn what it says; write {start_iter} or less for the teacher, or start labelling "
+        f"at {teacher_start_iter}"
+    )
 
 
 def lookup(cfg: CfgNode, key: str) -> Any:

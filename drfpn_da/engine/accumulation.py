@@ -10,6 +10,8 @@ from detectron2.config import CfgNode
 from detectron2.engine import SimpleTrainer
 from torch import Tensor, nn
 
+from ..functional.generators import part_of_step
+
 
 def check_parts(cfg: CfgNode, processes: int) -> None:
     """Raise ValueError unless each stream's batch divides among processes and their parts."""
@@ -31,7 +33,8 @@ def accumulate_gradients(trainer: SimpleTrainer, steps: int) -> None:
     the parts, which for losses that are means over pictures equals the whole batch. What a model
     normalises or gathers within a forward pass (batch norm, the number of foreground boxes, running
     thresholds) it does within a part. Part ``i`` has the pictures ``i, i + steps, ...``: as many of
-    each domain in each. Processes exchange gradients once per iteration.
+    each domain in each. Random numbers of an iteration differ from part to part. Processes exchange
+    gradients once per iteration.
 
     Args:
         trainer: detectron2's step trainer, of full or mixed precision.
@@ -80,19 +83,19 @@ class _InParts:
                 f"a process's batch has {len(batch)} pictures, which do not divide into "
                 f"SOLVER.ACCUMULATION_STEPS {self._steps} equal parts"
             )
-        *parts, last = (batch[i :: self._steps] for i in range(self._steps))
         done: dict[str, Tensor] = {}
-        for part in parts:
+        for part in range(self._steps - 1):
             # Data-parallel models exchange gradients with the last part only.
             with getattr(self._model, "no_sync", contextlib.nullcontext)():
-                losses = self._losses(part)
+                losses = self._losses(batch, part)
                 self._backward(sum(losses.values(), torch.zeros(())))
             _add(done, {name: loss.detach() for name, loss in losses.items()})
-        _add(done, self._losses(last))
+        _add(done, self._losses(batch, self._steps - 1))
         return done
 
-    def _losses(self, part: list[dict[str, Any]]) -> dict[str, Tensor]:
-        losses = self._model(part)
+    def _losses(self, batch: list[dict[str, Any]], part: int) -> dict[str, Tensor]:
+        with part_of_step(part):
+            losses = self._model(batch[part :: self._steps])
         if isinstance(losses, Tensor):
             losses = {"total_loss": losses}
         return {name: loss / self._steps for name, loss in losses.items()}

@@ -31,9 +31,9 @@ FOLDER = "dense_soft_labels"
 class DenseLabelHook(HookBase):
     """Labels all target pictures before the first step of self-training and after each period.
 
-    The teacher labels if there is one, else the student, in evaluation mode. Each process labels a
-    share of the pictures. A resumed run reads the labels of its checkpoint's round; if they are
-    gone, it makes new ones, and says so.
+    The teacher of the iteration labels if there is one, else the student, in evaluation mode. Each
+    process labels a share of the pictures. A resumed run reads the labels of its checkpoint's
+    round; if they are gone, it makes new ones, and says so.
 
     Args:
         store: to write to, in a folder that all processes see.
@@ -111,6 +111,8 @@ class DenseLabelHook(HookBase):
         if since < 0 or self._store.current == self.trainer.iter:
             return
         if since % self._period == 0 or self._store.current is None:
+            # A snapshot is renewed at the same iterations: first, or it would be a period old.
+            self._model.move_teacher(self.trainer.iter)
             self._label(self.trainer.iter)
 
     def after_train(self) -> None:

@@ -86,6 +86,7 @@ class PseudoLabelMonitor(HookBase):
     def before_step(self) -> None:
         """Measure the first labels."""
         if self.trainer.iter == self._objective.start_iter:
+            self._model.move_teacher(self.trainer.iter)  # to where it will label
             self._measure()
 
     def after_step(self) -> None:

@@ -29,6 +29,7 @@ from ..data.seeding import Stream, derive_seed, seed_everything
 from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
 from ..evaluation import build_evaluators
+from ..modeling.feature_taps import evaluating
 from .accumulation import accumulate_gradients, check_parts
 from .dense_label_hook import build_dense_label_hooks
 from .hooks import (
@@ -200,7 +201,9 @@ class Trainer(DefaultTrainer):
         tta = GeneralizedRCNNWithTTA(cfg, detector_for_tta(cfg, model))
         folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
         evaluators = [cls.build_evaluator(cfg, name, folder) for name in cfg.DATASETS.TEST]
-        results = super().test(cfg, tta, evaluators)
+        # Put back module by module: the wrapper says that it trains, a teacher does not.
+        with evaluating(tta):
+            results = super().test(cfg, tta, evaluators)
         return OrderedDict((f"{name}_TTA", value) for name, value in results.items())
 
     def build_hooks(self) -> list[HookBase | None]:

@@ -77,7 +77,8 @@ class Objective(nn.Module):
         needs_teacher: a :class:`MeanTeacher` must exist.
         labels_target: :meth:`label_target` returns labels; one objective of a model at most does.
         teacher_may_train: the teacher labels in training mode, too (MODEL.TEACHER.TRAIN_MODE).
-        at_inference: features are recorded in evaluation too.
+        at_inference: features are recorded in evaluation too, and a teacher has an averaged copy of
+            this objective, which is attached to it in place of this one.
         start_iter: before this iteration the objective is idle.
     """
 
@@ -100,7 +101,8 @@ class Objective(nn.Module):
 
         With labels, the target passes the whole detector, whose losses are in
         ``step.target.losses``; they are not trained on unless this objective returns them. Whoever
-        does so declares :attr:`labels_target`.
+        does so declares :attr:`labels_target`, and runs networks within
+        :func:`drfpn_da.functional.no_grad.without_gradients`.
         """
         return None
 

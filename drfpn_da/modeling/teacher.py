@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import logging
 
 import torch
 from torch import Tensor, nn
 
 from .inner_keys import InnerKeys
+
+logger = logging.getLogger(__name__)
 
 
 class MeanTeacher(nn.Module):
@@ -21,7 +24,7 @@ class MeanTeacher(nn.Module):
         student: copied as it is now.
         decay: share of the old value kept per step, in [0, 1). In the first steps less is kept,
             ``1 - 1 / n`` at the n-th, so that the start does not linger.
-        start_iter: before this iteration the teacher equals the student.
+        start_iter: until this iteration the teacher equals the student; see :meth:`follow`.
         period: iterations between two moves. With ``decay`` 0 the teacher is a snapshot of the
             student, frozen for a period: with the iterations of an epoch, labels that are replaced
             after each epoch (arXiv 1908.02983).
@@ -32,6 +35,8 @@ class MeanTeacher(nn.Module):
     Attributes:
         detector: the averaged detector.
         updates: number of averaged steps.
+        objectives: by name, averages of the objectives that act on the detector in evaluation; see
+            :meth:`add_objective`.
 
     Raises:
         ValueError: ``decay`` or ``period`` is out of range.
@@ -59,7 +64,20 @@ class MeanTeacher(nn.Module):
         self.average_buffers, self.train_mode = average_buffers, train_mode
         self.detector = copy.deepcopy(student).requires_grad_(False).eval()
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
-        InnerKeys(self, "detector", own=["updates"], ending=".ema")
+        self.objectives = nn.ModuleDict()
+        InnerKeys(self, "detector", own=["updates", "objectives"], ending=".ema")
+
+    def add_objective(self, name: str, objective: nn.Module) -> nn.Module:
+        """Average an objective beside the detector, likewise; return the averaged one."""
+        self.objectives[name] = average = MeanTeacher(
+            objective,
+            self.decay,
+            self.start_iter,
+            self.period,
+            self.average_buffers,
+            self.train_mode,
+        )
+        return average.detector
 
     def train(self, mode: bool = True) -> MeanTeacher:
         """Stay in evaluation mode, unless built to follow."""
@@ -69,17 +87,30 @@ class MeanTeacher(nn.Module):
     def follow(self, student: nn.Module, iteration: int) -> None:
         """Move towards the student, once per training step.
 
+        At ``start_iter`` a teacher that has an average already, from the checkpoint of an earlier
+        training, goes on with it. Before ``start_iter`` it is given up, with a warning.
+
         Args:
             student: module with the parameters and buffers of the one copied.
             iteration: of the training, for ``start_iter``.
         """
-        if iteration <= self.start_iter:
+        updates = int(self.updates)
+        if iteration < self.start_iter or (iteration == self.start_iter and not updates):
+            if updates:
+                logger.warning(
+                    "MODEL.TEACHER.START_ITER is %d: until then the teacher equals the student, so "
+                    "that the average of %d steps from the checkpoint is given up at iteration %d; "
+                    "write START_ITER 0 to go on with it",
+                    self.start_iter,
+                    updates,
+                    iteration,
+                )
             self.copy_from(student)
             return
         if (iteration - self.start_iter) % self.period:
             return
         self.updates += 1
-        keep = min(self.decay, 1 - 1 / (int(self.updates) + 1))
+        keep = min(self.decay, 1 - 1 / (updates + 2))
         for mine, its in _pairs(self.detector, student, self.average_buffers):
             if mine.is_floating_point():
                 mine.lerp_(its.to(mine.dtype), 1 - keep)

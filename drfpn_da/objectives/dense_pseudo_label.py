@@ -15,6 +15,7 @@ from torch.nn.functional import one_hot
 from ..functional import picture_masks, pixel_cross_entropy, stack_padded
 from ..functional.generators import step_generator
 from ..functional.mixup import draw_mixup
+from ..functional.no_grad import without_gradients
 from ..functional.replay import VIEW_TO_PICTURE, replay_map
 from ..labels import DenseLabelStore
 from ..modeling.feature_taps import FeatureTaps
@@ -151,12 +152,12 @@ class DensePseudoLabel(SelfTraining):
         # A semantic head's last layer has a map for each class.
         last = [m for m in head.modules() if isinstance(m, nn.Conv2d)][-1]
         self.start_statistics(last.out_channels)
+        # A method, not a closure: a copy of the model then has a hook of its own.
+        head.register_forward_hook(self._note_logits)
 
-        def note_logits(module: nn.Module, inputs: Any, output: Any) -> None:
-            # None where the head returns losses, as for the labelled pictures.
-            self._logits = output[0] if self.training else None
-
-        head.register_forward_hook(note_logits)
+    def _note_logits(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        # None where the head returns losses, as for the labelled pictures.
+        self._logits = output[0] if self.training else None
 
     def label_target(self, step: AdaptationStep) -> Optional[Sequence[dict[str, Any]]]:
         """Return the strong views, mixed where asked for; None with ``regularise_only``.
@@ -213,7 +214,7 @@ class DensePseudoLabel(SelfTraining):
             losses.update(self.regularisers(rows))
         return self.weighted(losses, step.iteration)
 
-    @torch.no_grad()
+    @without_gradients()
     def label(
         self, inputs: list[dict[str, Any]], teacher: nn.Module, generator: torch.Generator
     ) -> DenseLabels:

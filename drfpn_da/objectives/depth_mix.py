@@ -25,6 +25,7 @@ from ..functional import (
     stack_padded,
 )
 from ..functional.generators import step_generator
+from ..functional.no_grad import without_gradients
 from ..layers.photometric import PhotometricAugmentation
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
@@ -212,7 +213,7 @@ class DepthMix(Objective):
         storage.put_scalar(f"{self.name}/own_share", own)
         return {key: self.weight * loss for key, loss in step.target.losses.items()}
 
-    @torch.no_grad()
+    @without_gradients()
     def mix(
         self, inputs: Sequence[dict[str, Any]], teacher: nn.Module, generator: torch.Generator
     ) -> Mix:

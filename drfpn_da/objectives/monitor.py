@@ -26,7 +26,8 @@ class DomainMonitor:
     Scalars: ``<prefix>/accuracy_<tap>_<domain>`` (share of cells or pictures judged right),
     ``<prefix>/mean_<tap>_<domain>`` (mean probability of the target domain) and
     ``<prefix>/grad_norm_<tap>`` (norm of the gradient that the discriminator's losses send to the
-    features, before reversal, summed over the two domains of the step before).
+    features, before reversal, summed over the two domains of the step before; of the losses as they
+    are added up, whatever scale mixed precision trains them with).
 
     Args:
         prefix: of the scalars' names.
@@ -39,6 +40,7 @@ class DomainMonitor:
         self._pending: dict[str, Tensor] = {}
         self._norms: dict[str, Tensor] = {}
         self._average: dict[str, float] = {}
+        self._judged = -1
         self._steps: dict[str, int] = defaultdict(int)
         self._perfect: dict[str, int] = defaultdict(int)
         self._learnt: set[str] = set()
@@ -51,15 +53,18 @@ class DomainMonitor:
         self._pending[f"accuracy_{tap}_{word}"] = right.float().mean()
         self._pending[f"mean_{tap}_{word}"] = probability.mean()
 
-    def watch_gradient(self, tap: str, feature: Tensor) -> None:
-        """Note the norm of the gradient of a feature when it arrives."""
+    def watch_gradient(self, tap: str, feature: Tensor, loss: Tensor) -> None:
+        """Note the norm of the gradient that a loss sends to a feature, when it arrives."""
         if not feature.requires_grad:
             return
+        scale: list[Tensor] = []
 
         def note(gradient: Tensor) -> None:
-            norm = gradient.detach().float().norm()
+            # What arrives at the loss itself is the scale of the training, if it has one.
+            norm = gradient.detach().float().norm() / scale.pop()
             self._norms[tap] = self._norms.get(tap, torch.zeros_like(norm)) + norm
 
+        loss.register_hook(lambda gradient: scale.append(gradient.detach().float()))
         feature.register_hook(note)
 
     def write(self) -> None:
@@ -73,6 +78,10 @@ class DomainMonitor:
         storage = get_event_storage()
         for name, value in values.items():
             storage.put_scalar(f"{self._prefix}/{name}", value)
+        # A step is an iteration, however many parts its batch has.
+        if storage.iter == self._judged:
+            return
+        self._judged = storage.iter
         for name, value in values.items():
             if name.startswith("accuracy_") and name.endswith(_WORDS[SOURCE]):
                 tap = name[len("accuracy_") : -len(_WORDS[SOURCE]) - 1]

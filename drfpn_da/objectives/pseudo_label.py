@@ -12,6 +12,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ..functional.generators import step_generator
+from ..functional.no_grad import without_gradients
 from ..functional.pseudo_boxes import soft_cross_entropy
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, replaced
@@ -111,7 +112,7 @@ class PseudoLabel(SelfTraining):
         if hasattr(detector, "roi_heads"):
             self._record = install_recorder(detector)
 
-    @torch.no_grad()
+    @without_gradients()
     def label_target(self, step: AdaptationStep) -> Sequence[dict[str, Any]]:
         """Return the strong views with the teacher's detections in the weak views as labels.
 

@@ -10,6 +10,7 @@ import torch
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor, nn
 
+from ..functional.no_grad import without_gradients
 from ..functional.pseudo_boxes import jitter_boxes, relative_spread
 from ..modeling.context import find_box_heads
 from ..modeling.feature_taps import FeatureTaps
@@ -48,23 +49,25 @@ class RoiRecord:
         self.active, self.boxes, self.outputs = False, [], []
         return stages
 
+    # Hooks are methods, not closures: a copy of a detector then has hooks on a copy of the record.
+    def note_boxes(self, module: nn.Module, inputs: Any) -> None:
+        """Pre-hook of the pooler."""
+        if self.active:
+            self.boxes.append(list(inputs[1]))
+
+    def note_output(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """Hook of a predictor."""
+        if self.active:
+            self.outputs.append((output[0], output[1]))
+
 
 def install_recorder(detector: nn.Module) -> RoiRecord:
     """Return a record that hooks on the pooler and the predictors of the box heads fill."""
     record = RoiRecord()
-
-    def note_boxes(module: nn.Module, inputs: Any) -> None:
-        if record.active:
-            record.boxes.append(list(inputs[1]))
-
-    def note_output(module: nn.Module, inputs: Any, output: Any) -> None:
-        if record.active:
-            record.outputs.append((output[0], output[1]))
-
     pooler, predictors = find_box_heads(detector)
-    pooler.register_forward_pre_hook(note_boxes)
+    pooler.register_forward_pre_hook(record.note_boxes)
     for predictor in predictors:
-        predictor.register_forward_hook(note_output)
+        predictor.register_forward_hook(record.note_output)
     return record
 
 
@@ -80,7 +83,7 @@ class TeacherPass:
         detections: of each picture, in its own pixels.
     """
 
-    @torch.no_grad()
+    @without_gradients()
     def __init__(self, detector: Any, taps: FeatureTaps, inputs: list[dict[str, Any]]) -> None:
         self._heads: Any = detector.roi_heads
         self._taps = taps
@@ -90,7 +93,7 @@ class TeacherPass:
             proposals, _ = detector.proposal_generator(images, self._features, None)
             self.detections: list[Instances] = self._heads(images, self._features, proposals)[0]
 
-    @torch.no_grad()
+    @without_gradients()
     def score(self, boxes: list[Boxes], stage: int) -> tuple[Tensor, Tensor]:
         """Return logits (R, K + 1) and deltas for boxes of each picture, by one stage."""
         with self._taps.record(self._recording.image_sizes) as recording:
@@ -99,7 +102,7 @@ class TeacherPass:
             recording.cache.update(self._recording.cache)
             return score_again(self._heads, self._features, boxes, stage)
 
-    @torch.no_grad()
+    @without_gradients()
     def spread(
         self, labels: Sequence[Instances], count: int, scale: float, generator: torch.Generator
     ) -> Tensor:

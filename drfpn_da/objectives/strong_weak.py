@@ -174,12 +174,13 @@ class StrongWeakAlignment(Objective):
             for domain, word, one in passes:
                 feature = _at_safe_precision(one.features[tap.feature])
                 feature = reverse_gradient(feature, coefficient)
-                self._monitor.watch_gradient(tap.label, feature)
                 mask = one.features.mask(tap.feature)
                 with self._conditions(tap, feature.device, step.iteration, word):
                     logits = tap.discriminator(feature, mask)
                 loss = tap.discriminator.domain_loss(logits, domain, mask)
-                losses[f"loss_{tap.label}_{word}"] = self.loss_weight * tap.weight * loss
+                loss = self.loss_weight * tap.weight * loss
+                self._monitor.watch_gradient(tap.label, feature, loss)
+                losses[f"loss_{tap.label}_{word}"] = loss
                 probability = tap.discriminator.target_probability(logits, mask)
                 self._monitor.add(tap.label, domain, probability)
         self._monitor.write()
@@ -216,13 +217,15 @@ class StrongWeakAlignment(Objective):
     def _conditions(
         self, tap: AlignmentTap, device: torch.device, iteration: int, use: str
     ) -> Iterator[None]:
-        """Inside, dropout draws random numbers that depend on seed, iteration and use alone.
+        """Inside, dropout draws random numbers of :func:`step_generator`.
 
         The detector's own random numbers (sampling of boxes, for example) stay what they are
         without alignment: runs with and without it can be compared pairwise. On a CPU there is no
         autocast; see :func:`_at_safe_precision`.
         """
-        tap.discriminator.generator = step_generator(iteration, f"{tap.label} {use}", device)
+        if self.training:
+            generator = step_generator(iteration, f"{tap.label} {use}", device)
+            tap.discriminator.generator = generator
         autocast = torch.is_autocast_enabled() if device.type == "cuda" else False
         try:
             with torch.autocast(device.type, enabled=autocast):

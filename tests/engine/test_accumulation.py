@@ -4,11 +4,13 @@ import pytest
 import torch
 from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.engine import Trainer, accumulate_gradients, scale_to_processes
 from drfpn_da.engine.step import CPUAMPTrainer
+from drfpn_da.functional.generators import step_generator
 from tests.tiny_coco import register_tiny_domains, tiny_cfg
 from tests.training import assert_resumes_exactly, losses
 from tests.two_processes import run_in_two_processes
@@ -107,6 +109,29 @@ def test_two_processes_exchange_gradients_once_per_step(tmp_path):
         assert exchanges == 3
         for name, value in whole.items():
             torch.testing.assert_close(found[name], value)
+
+
+class Drawing(Regression):
+    """Notes what it draws in each part."""
+
+    def __init__(self):
+        super().__init__()
+        self.drawn = []
+
+    def forward(self, batch):
+        generator = step_generator(get_event_storage().iter, "masks")
+        self.drawn.append(tuple(torch.rand(2, generator=generator).tolist()))
+        return super().forward(batch)
+
+
+def test_the_parts_of_a_batch_draw_different_random_numbers():
+    whole, parts = (regress(steps, model=Drawing()).model.drawn for steps in (1, 4))
+    assert len(whole) == 3 and len(set(parts)) == len(parts) == 12
+    # The first part draws what the whole batch would.
+    assert parts[::4] == whole
+    # A run repeats, and nothing of the parts stays behind.
+    assert regress(4, model=Drawing()).model.drawn == parts
+    assert regress(1, model=Drawing()).model.drawn == whole
 
 
 @pytest.fixture(scope="module")

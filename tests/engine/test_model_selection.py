@@ -205,6 +205,18 @@ def test_teacher_and_student_are_both_evaluated(cfg, tmp_path):
     assert swapped["label_free"]["agreement"] == pytest.approx(results["label_free"]["agreement"])
 
 
+@pytest.mark.parametrize("who", ["student", "teacher"])
+def test_augmented_evaluation_leaves_every_module_in_its_mode(cfg, who):
+    adapted(cfg)
+    cfg.TEST.AUG.ENABLED, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.FLIP = True, (64,), False
+    cfg.MODEL.TEACHER.EVAL, cfg.DATASETS.TEST = who, SETS[:1]
+    model = build_model(cfg).train()
+    model.detector.backbone.bottom_up.stem.eval()  # as whoever freezes a part does
+    before = {module: module.training for module in model.modules()}
+    Trainer.test_with_TTA(cfg, model)
+    assert {module: module.training for module in model.modules()} == before
+
+
 def test_student_and_teacher_of_a_segmentor_are_both_evaluated(tmp_path):
     write_tiny_coco(tmp_path, count=3)
     register_tiny("both_sem_seg", tmp_path, sem_seg=True)

@@ -182,6 +182,81 @@ def test_stored_labels_are_what_the_student_says_of_the_whole_picture(folder, tm
     assert (tmp_path / "out" / "dense_soft_labels" / "round_0000003").is_dir()
 
 
+def test_stored_labels_are_of_the_teacher_of_their_iteration(folder, tmp_path):
+    """A snapshot that is renewed at the rounds' iterations is the student of then."""
+    cfg = stored_labels(tmp_path / "out", folder)
+    cfg.MODEL.TEACHER.ENABLED, cfg.MODEL.TEACHER.DECAY = True, 0.0
+    cfg.MODEL.PSEUDO_LABEL.START_ITER = cfg.MODEL.TEACHER.START_ITER = 2
+    cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
+    cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 5, ()
+    trainer = Trainer(cfg)
+
+    def head(detector):
+        return detector.sem_seg_head.predictor.weight.detach().clone()
+
+    class Note(HookBase):
+        def before_step(self):
+            students[self.trainer.iter] = head(self.trainer.model.detector)
+            teachers[self.trainer.iter] = head(self.trainer.model.teacher.detector)
+
+    students, teachers = {}, {}
+    trainer.register_hooks([Note()])  # the last: after those that label and measure
+    trainer.train()
+    assert not torch.equal(students[1], students[2])
+    for iteration in (2, 4):
+        assert torch.equal(teachers[iteration], students[iteration])
+    assert torch.equal(teachers[3], students[2])
+    rounds = sorted(path.name for path in (tmp_path / "out" / "dense_soft_labels").glob("round*"))
+    assert rounds == ["round_0000004"]
+
+
+def test_the_first_labels_that_are_measured_are_those_of_the_first_step(folder, tmp_path):
+    cfg = dense_pseudo_label(tmp_path / "out", folder)
+    cfg.MODEL.PSEUDO_LABEL.MONITOR.DATASET = cfg.DATASETS.TRAIN[0]
+    cfg.MODEL.PSEUDO_LABEL.MONITOR.PERIOD = 100
+    cfg.MODEL.PSEUDO_LABEL.START_ITER = cfg.MODEL.TEACHER.START_ITER = 1
+    cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
+    cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 2, ()
+    trainer = Trainer(cfg)
+
+    class Compare(HookBase):
+        def before_step(self):
+            model = self.trainer.model
+            pairs = zip(model.teacher.detector.parameters(), model.detector.parameters())
+            equal.append(all(torch.equal(mine, its) for mine, its in pairs))
+
+    equal = []
+    trainer.register_hooks([Compare()])
+    trainer.train()
+    assert equal == [True, True]
+
+
+def test_a_second_training_goes_on_with_the_teacher_of_its_weights(folder, tmp_path):
+    def run(name, steps, weights=""):
+        cfg = dense_pseudo_label(tmp_path / name, folder)
+        cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
+        cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
+        cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.MODEL.WEIGHTS = steps, (), str(weights)
+        cfg.MODEL.TEACHER.PERIOD, cfg.MODEL.TEACHER.DECAY = 1, 0.5
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=False)
+        trainer.train()
+        return trainer.model
+
+    first = run("first", 3)
+    second = run("second", 1, tmp_path / "first" / "model_final.pth")
+    assert first.teacher.updates == 2 and second.teacher.updates == 3
+    before, student, after = (
+        dict(net.named_parameters())
+        for net in (first.teacher.detector, first.detector, second.teacher.detector)
+    )
+    assert any(not torch.equal(before[name], student[name]) for name in before)
+    for name, value in after.items():
+        torch.testing.assert_close(value, (before[name] + student[name]) / 2)
+
+
 def test_stored_labels_need_who_learns_and_who_writes(folder, tmp_path):
     cfg = stored_labels(tmp_path / "a", folder)
     cfg.MODEL.ADAPT.OBJECTIVES = ["DepthMix"]

@@ -6,6 +6,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 from torch import nn
 
+from drfpn_da.config import check_config
 from drfpn_da.modeling import MeanTeacher
 from tests.tiny_detectors import make_inputs, make_target, tiny_config, total_loss
 
@@ -50,6 +51,73 @@ def test_a_snapshot_is_frozen_for_a_period():
     assert seen == [0, 1, 2, 2, 2, 5, 5, 5, 8, 8]
     with pytest.raises(ValueError, match=r"MODEL\.TEACHER\.PERIOD is 0"):
         MeanTeacher(constant(0), period=0)
+
+
+def test_a_later_training_goes_on_with_the_average_of_its_checkpoint(caplog):
+    first = MeanTeacher(constant(0), decay=0.9)
+    for iteration, value in enumerate([1.0, 3.0, 5.0]):
+        first.follow(constant(value), iteration)
+    # By hand: 1; 1/2 1 + 1/2 3 = 2; 2/3 2 + 1/3 5 = 3.
+    torch.testing.assert_close(first.detector[0].weight, torch.full((2, 2), 3.0))
+
+    second = MeanTeacher(constant(0), decay=0.9)
+    second.load_state_dict(first.state_dict())
+    second.follow(constant(5.0), iteration=0)
+    torch.testing.assert_close(second.detector[0].weight, torch.full((2, 2), 3.5))  # 3/4 and 1/4
+    assert second.updates == 3 and not caplog.records
+
+    anew = MeanTeacher(constant(0), decay=0.9, start_iter=2)
+    anew.load_state_dict(first.state_dict())
+    for iteration in range(3):
+        anew.follow(constant(float(iteration)), iteration)
+        assert anew.detector[0].weight.eq(iteration).all() and anew.updates == 0
+    (record,) = caplog.records
+    assert "START_ITER is 2" in record.message and "average of 2 steps" in record.message
+
+    snapshot = MeanTeacher(constant(0), decay=0.0, period=3)
+    snapshot.load_state_dict(first.state_dict())
+    snapshot.follow(constant(7.0), iteration=0)  # a new training, a new snapshot
+    assert snapshot.detector[0].weight.eq(7).all()
+
+
+def test_a_snapshot_shares_no_memory_with_the_student():
+    student = constant(1)
+    teacher = MeanTeacher(student, decay=0.0)
+    for iteration in range(3):
+        teacher.follow(student, iteration)
+        own = {t.data_ptr() for t in teacher.detector.state_dict().values()}
+        assert not own & {t.data_ptr() for t in student.state_dict().values()}
+
+
+def test_labels_of_a_teacher_that_is_still_the_student_are_refused():
+    """From a config, before anything is built, and from Python."""
+    options = ["MODEL.ADAPT.OBJECTIVES", ["PseudoLabel"], "MODEL.TEACHER.START_ITER", 500]
+    cfg = teaching_config(*options)
+    message = r"TEACHER\.START_ITER is 500, but {} lets .* from iteration 0 .* write 0 or less"
+    with pytest.raises(
+        ValueError, match=message.format(r"PseudoLabel \(MODEL.PSEUDO_LABEL.START_ITER\)")
+    ):
+        check_config(cfg)
+    with pytest.raises(ValueError, match=message.format("pseudo_label")):
+        build_model(cfg)
+    dense = ["MODEL.ADAPT.DETECTOR", "SemanticSegmentor"]
+    dense += ["MODEL.ADAPT.OBJECTIVES", ["DensePseudoLabel"], "MODEL.TEACHER.START_ITER", 500]
+    for late in (
+        [],
+        ["MODEL.META_ARCHITECTURE", "DepthMixSegmentor", "MODEL.ADAPT.OBJECTIVES", []],
+        ["MODEL.PSEUDO_LABEL.STORE.ENABLED", True],
+    ):
+        with pytest.raises(ValueError, match=r"TEACHER\.START_ITER is 500"):
+            check_config(teaching_config(*dense, *late))
+    for fine in (
+        ["MODEL.PSEUDO_LABEL.START_ITER", 500],
+        ["MODEL.PSEUDO_LABEL.START_ITER", 600],
+        ["MODEL.ADAPT.BASELINE", "source_only"],
+        ["MODEL.PSEUDO_LABEL.STORE.ENABLED", True, "MODEL.TEACHER.ENABLED", False],
+        ["MODEL.PSEUDO_LABEL.REGULARISE_ONLY", True],
+        ["MODEL.ADAPT.OBJECTIVES", ["StrongWeakAlignment"]],
+    ):
+        check_config(teaching_config(*dense, *fine))
 
 
 def test_never_trains_and_asks_for_no_gradient():

@@ -26,7 +26,8 @@ def add_keys(_C: CN) -> None:
     # Iterations between two moves of the teacher. With DECAY 0 it is a snapshot of the student,
     # renewed after each period, which may be an epoch.
     _C.MODEL.TEACHER.PERIOD = 1
-    # Until this iteration the teacher equals the student.
+    # Until this iteration the teacher equals the student. With 0, a teacher in the checkpoint of an
+    # earlier training goes on with its average; 1 lets it start anew from the student.
     _C.MODEL.TEACHER.START_ITER = 0
     # Average buffers too, such as batch norms' statistics; False: parameters alone (published for
     # DepthMix).

@@ -11,6 +11,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ...functional import feature_distance
+from ...functional.no_grad import without_gradients
 from ..teacher import MeanTeacher
 from .network import DepthNetwork
 from .pose import PoseNetwork
@@ -88,7 +89,7 @@ class SelfSupervisedDepth(DepthNetwork):
         found, moving = self.synthesis.losses(samples, disparities, motions, int(self.steps))
         losses = {f"depth/{name}": loss for name, loss in found.items()}
         if self.reference is not None:
-            with torch.no_grad():
+            with without_gradients():
                 held = self.reference.detector(now)[self._coarsest]
             distance = feature_distance(features[self._coarsest].float(), held.float())
             losses["depth/loss_feature_distance"] = self.feature_distance_weight * distance

@@ -20,6 +20,7 @@ from ...functional import (
     pose_matrix,
     synthesize,
 )
+from ...functional.generators import step_generator
 
 #: What a training sample has, in temporal order: see :class:`drfpn_da.data.SequenceMapper`.
 FRAMES = ("previous_image", "image", "next_image")
@@ -85,10 +86,10 @@ class ViewSynthesis:
             disparities: (N, 1, H / s, W / s) of the padded batch, finest first.
             motions: rotation and translation, (N, 3) each, from the earlier frame to this one, and
                 from this one to the later.
-            step: seeds the noise that decides ties, so that a resumed run draws the same.
+            step: of the noise that decides ties; see :func:`step_generator`.
         """
         device = disparities[0].device
-        generator = torch.Generator(device).manual_seed(step)
+        generator = step_generator(step, "ties", device)
         with torch.autocast(device.type, enabled=False):
             # Motion is estimated in temporal order; the way to the earlier frame is the inverse.
             poses = [pose_matrix(*motions[0], invert=True), pose_matrix(*motions[1])]

@@ -13,6 +13,7 @@ from detectron2.structures import ImageList
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ...config.combinations import late_teacher
 from ...functional import SOURCE, TARGET
 from ..feature_taps import FeatureTaps
 from ..inner_keys import InnerKeys
@@ -76,12 +77,7 @@ class AdaptiveModel(nn.Module):
         wants_teacher = teacher or evaluate == "teacher"
         if evaluate not in ("student", "teacher"):
             raise ValueError(f"MODEL.TEACHER.EVAL is '{evaluate}'; write student or teacher")
-        fixed = [o.name for o in objectives if o.needs_teacher and not o.teacher_may_train]
-        if teacher_train_mode and fixed:
-            raise ValueError(
-                f"MODEL.TEACHER.TRAIN_MODE is True, but objectives {fixed} need predictions of a "
-                "teacher in evaluation mode: write False"
-            )
+        _check_teacher(objectives, teacher_start_iter, teacher_train_mode)
         self.evaluate = evaluate
         self._followed = -1
         self.detector = detector
@@ -99,8 +95,8 @@ class AdaptiveModel(nn.Module):
             else None
         )
         self.objectives = nn.ModuleDict(dict(zip(names, objectives)))
-        self._taps = self._attach(detector)
-        self._teacher_taps = self._attach(self.teacher.detector) if self.teacher else None
+        self._taps = _attach(self._objectives(), detector)
+        self._teacher_taps = self._attach_teacher()
         self._refuse_frozen_taps()
         InnerKeys(self, "detector", own=["objectives", "teacher"])
         self.register_load_state_dict_post_hook(_start_teacher)
@@ -138,11 +134,14 @@ class AdaptiveModel(nn.Module):
             "evaluate": teacher.EVAL,
         }
 
-    def _attach(self, detector: nn.Module) -> FeatureTaps:
-        taps = FeatureTaps(detector)
-        for objective in self._objectives():
-            objective.attach(detector, taps)
-        return taps
+    def _attach_teacher(self) -> Optional[FeatureTaps]:
+        teacher = self.teacher
+        if teacher is None:
+            return None
+        objectives: list[Any] = [
+            teacher.add_objective(o.name, o) if o.at_inference else o for o in self._objectives()
+        ]
+        return _attach(objectives, teacher.detector)
 
     def _objectives(self) -> list[Objective]:
         return list(self.objectives.values())  # type: ignore[arg-type]
@@ -199,6 +198,29 @@ class AdaptiveModel(nn.Module):
             return self.teacher.detector
         return self.detector
 
+    def averages(self) -> list[tuple[MeanTeacher, nn.Module]]:
+        """Return the teacher and its averages of objectives, each with what it follows."""
+        if self.teacher is None:
+            return []
+        of_objectives: Any = self.teacher.objectives.items()
+        return [
+            (self.teacher, self.detector),
+            *((average, self.objectives[name]) for name, average in of_objectives),
+        ]
+
+    def move_teacher(self, iteration: int) -> None:
+        """Let the teacher, if any, follow the student; again in the same iteration: do nothing.
+
+        Training does it by itself. Who uses the teacher before the forward pass of an iteration
+        calls it first.
+        """
+        # Once, however many parts of a batch this iteration has.
+        if iteration == self._followed:
+            return
+        for average, original in self.averages():
+            average.follow(original, iteration)
+        self._followed = iteration
+
     def run(self, detector: nn.Module, taps: FeatureTaps, batched_inputs: Inputs) -> Any:
         """Run student or teacher, recording features if an objective uses them at inference."""
         if not any(objective.at_inference for objective in self._objectives()):
@@ -209,10 +231,7 @@ class AdaptiveModel(nn.Module):
     def _train(self, batched_inputs: Inputs) -> dict[str, Tensor]:
         source, target = split_domains(batched_inputs)
         iteration = get_event_storage().iter
-        # Once, however many parts of a batch this iteration has.
-        if self.teacher is not None and iteration != self._followed:
-            self.teacher.follow(self.detector, iteration)
-            self._followed = iteration
+        self.move_teacher(iteration)
         active = [o for o in self._objectives() if iteration >= o.start_iter]
         step = AdaptationStep(iteration, self.detector, self.teacher, target)
         needs_target = any(objective.needs_target for objective in active)
@@ -247,6 +266,26 @@ class AdaptiveModel(nn.Module):
         backbone: Any = self.detector.backbone
         run = partial(backbone, preprocess(self.detector, inputs).tensor)
         return DomainPass(inputs, self._taps.collect(run, picture_sizes(inputs)))
+
+
+def _attach(objectives: Sequence[Objective], detector: nn.Module) -> FeatureTaps:
+    taps = FeatureTaps(detector)
+    for objective in objectives:
+        objective.attach(detector, taps)
+    return taps
+
+
+def _check_teacher(objectives: Sequence[Objective], start_iter: int, train_mode: bool) -> None:
+    taught = [o for o in objectives if o.needs_teacher]
+    fixed = [o.name for o in taught if not o.teacher_may_train]
+    if train_mode and fixed:
+        raise ValueError(
+            f"MODEL.TEACHER.TRAIN_MODE is True, but objectives {fixed} need predictions of a "
+            "teacher in evaluation mode: write False"
+        )
+    late = [late_teacher(o.name, o.start_iter, start_iter) for o in taught if o.labels_target]
+    if any(late):
+        raise ValueError("\n".join(filter(None, late)))
 
 
 def _refuse_two_labellers(labellers: Sequence[Objective]) -> None:
@@ -296,15 +335,25 @@ def preprocess(detector: nn.Module, inputs: Inputs) -> ImageList:
 
 
 def _start_teacher(model: nn.Module, incompatible: Any) -> None:
-    """Let the teacher start from the detector when a checkpoint had no teacher, or half of one."""
-    teacher: Optional[MeanTeacher] = model.teacher  # type: ignore[assignment]
-    missing = [key for key in incompatible.missing_keys if "teacher." in key]
+    """Let averages start from what they follow when a checkpoint had none, or half of one."""
+    assert isinstance(model, AdaptiveModel)
+    teacher = model.teacher
+    # Norms fill in their counters by themselves.
+    missing = [k for k in incompatible.missing_keys if "teacher." in k and not _is_counter(k)]
     if teacher is None or not missing:
         return
-    # Norms fill in their counters by themselves.
-    mine = [key for key in teacher.state_dict() if "num_batches_tracked" not in key]
-    missing = [key for key in missing if "num_batches_tracked" not in key]
-    if 0 < len(missing) < len(mine):
+    mine = [key for key in teacher.state_dict() if not _is_counter(key)]
+    of_objectives = [key for key in missing if "teacher.objectives." in key]
+    if len(of_objectives) == len(missing):
+        logger.warning(
+            "the checkpoint has a teacher without averages of objectives, for example '%s' (older "
+            "versions let it use the student's): they start anew from the student's",
+            missing[0],
+        )
+        for average, original in model.averages()[1:]:
+            average.copy_from(original)
+        return
+    if len(missing) < len(mine):
         logger.warning(
             "the checkpoint lacks %d of the %d tensors of the teacher, for example '%s': the "
             "teacher starts anew from the detector",
@@ -312,4 +361,9 @@ def _start_teacher(model: nn.Module, incompatible: Any) -> None:
             len(mine),
             missing[0],
         )
-    teacher.copy_from(model.detector)  # type: ignore[arg-type]
+    for average, original in model.averages():
+        average.copy_from(original)
+
+
+def _is_counter(key: str) -> bool:
+    return "num_batches_tracked" in key

@@ -16,6 +16,7 @@ from ...functional import at_least_float32, mixup
 from ...functional.class_prior import entropy_regulariser, prior_regulariser
 from ...functional.generators import step_generator
 from ...functional.mixup import draw_mixup
+from ...functional.no_grad import without_gradients
 from ..feature_taps import evaluating
 from .patch_classifier import PatchClassifier
 
@@ -156,7 +157,7 @@ class SoftLabelClassifier(PatchClassifier):
     def _relabel(self, samples: Sequence[dict[str, Any]]) -> Optional[tuple[Tensor, Tensor]]:
         if not samples:
             return None
-        with evaluating(self, self.batch_statistics), torch.no_grad():
+        with evaluating(self, self.batch_statistics), without_gradients():
             probabilities = self.probabilities([x["clean_image"] for x in samples])
         return _indices(samples), probabilities.cpu()
 
