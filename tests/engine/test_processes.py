@@ -10,6 +10,7 @@ from detectron2.utils import comm
 from drfpn_da.data import register_image_folder
 from drfpn_da.engine import Trainer
 from drfpn_da.engine.hooks import RunningNormalizer
+from drfpn_da.functional.generators import step_generator
 from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
 from tests.two_processes import run_in_two_processes
 
@@ -49,6 +50,7 @@ def train_in_two(folder):
     resumed = Trainer(self_trained_cfg(folder / "stopped"))
     resumed.resume_or_load(resume=True)
     resumed.train()
+    drawn = [step_generator(3).initial_seed()]
     cfg = self_trained_cfg(folder / "straight")
     cfg.DATASETS.TEST, cfg.VIS_PERIOD, cfg.TEST.VIS_IMAGES = ("processes_source",), 4, 3
     straight, judged = Trainer(cfg), []
@@ -60,6 +62,7 @@ def train_in_two(folder):
 
     model.register_forward_pre_hook(note)
     straight.train()
+    drawn.append(step_generator(3).initial_seed())
     cfg = retinanet_cfg(folder / "precise")
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 1, ()
     cfg.TEST.PRECISE_BN.ENABLED, cfg.TEST.PRECISE_BN.NUM_ITER = True, 1
@@ -69,6 +72,7 @@ def train_in_two(folder):
         "straight": model.state_dict(),
         "resumed": resumed.model.module.state_dict(),
         "normalizers": [t.model.module.detector.loss_normalizer for t in (straight, resumed)],
+        "drawn": drawn,
         "judged": judged[0],
         "precise": statistics(precise.model.module),
     }
@@ -92,6 +96,9 @@ def test_two_processes_resume_exactly_and_judge_one_model(tmp_path):
         assert found["normalizers"][0] == found["normalizers"][1]
     # The processes' own running numbers of positives stay their own.
     assert ranks[0]["normalizers"] != ranks[1]["normalizers"]
+    # So do their random numbers, and a resumed run draws those of its iterations.
+    assert ranks[0]["drawn"] != ranks[1]["drawn"]
+    assert all(found["drawn"][0] == found["drawn"][1] for found in ranks)
     for kind in ("judged", "precise"):
         assert torch.equal(ranks[0][kind], ranks[1][kind])
     pictures = sorted(p.name for p in (tmp_path / "straight" / "predictions").iterdir())
