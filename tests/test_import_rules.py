@@ -83,7 +83,9 @@ def test_functional_knows_torch_only(path):
         "random",
         "typing",
     }
-    assert roots <= {"torch", "drfpn_da"} | standard
+    # NumPy mixes the seeds.
+    extra = {"numpy"} if path.name == "generators.py" else set()
+    assert roots <= {"torch", "drfpn_da"} | standard | extra
 
 
 def test_only_compat_asks_for_versions():

@@ -60,7 +60,7 @@ class Number:
             kind += f" above {self.low:g}" if self.above else f", {self.low:g} or more"
             return f"{kind}, or .inf" if self.infinite else kind
         ends = "(" if self.above else "[", ")" if self.below else "]"
-        return f"{kind} in {ends[0]}{self.low:g}, {self.high:g}{ends[1]}"
+        return f"{kind} in {ends[0]}{self.low:.10g}, {self.high:.10g}{ends[1]}"
 
     def accepts(self, value: Any) -> bool:
         """See :class:`Rule`."""

@@ -16,6 +16,7 @@ from .unknown_keys import leaf_keys
 TEXT, NAME = Text(), Text(empty=False)
 NAMES = Items(NAME, different=True)
 COUNT, POSITIVE_COUNT = Number(0, whole=True), Number(1, whole=True)
+NUMPY_SEED = Number(0, 2**32 - 1, whole=True)
 SINCE_EPOCH = Number(-1, whole=True)
 WEIGHT, POSITIVE = Number(0), Number(0, above=True)
 SHARE, OPEN_SHARE = Number(0, 1), Number(0, 1, below=True)
@@ -238,7 +239,7 @@ _DATA: dict[str, Rule] = {
     "DATASETS.REGISTER_IMAGES": Items(Row((("name", NAME), ("image folder", NAME)))),
     "DATASETS.TARGET": NAMES,
     "DATASETS.LABELLED.COUNT": COUNT,
-    "DATASETS.LABELLED.SEED": COUNT,
+    "DATASETS.LABELLED.SEED": NUMPY_SEED,
     "DATASETS.LABELLED.FILE": TEXT,
     "INPUT.TARGET_VIEWS": Items(NAME, least=1, different=True),
     "INPUT.SOURCE_VIEW": NAME,

@@ -23,7 +23,7 @@ from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything, seeded
 from ..data.two_stream import build_target_loader, build_two_stream_loader
 from .accumulation import accumulate_gradients
-from .hooks import RunningNormalizer, StepSeed
+from .hooks import RunningNormalizer, SharedStatistics, StepSeed
 from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
 from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
 
@@ -44,6 +44,7 @@ def start_lazy_run(args: argparse.Namespace) -> DictConfig:
     Raises:
         FileNotFoundError: no such config.
         FileExistsError: the output folder holds another run.
+        ValueError: the seed is too large.
     """
     args.config_file = find_config_file(args.config_file)
     cfg = LazyConfig.apply_overrides(load_lazy_config(args.config_file), args.opts)
@@ -58,7 +59,7 @@ def start_lazy_run(args: argparse.Namespace) -> DictConfig:
         saved = os.path.join(train.output_dir, "config.yaml")
         if seed < 0 and os.path.isfile(saved):
             seed = OmegaConf.load(saved).train.get("seed", -1)
-    train.seed = shared_seed(seed)
+    train.seed = shared_seed(seed, "train.seed")
     if "train" in cfg.dataloader:
         _seed_loader(cfg.dataloader.train, train.seed)
     finish_setup(cfg, args, train.output_dir, train.seed)
@@ -117,6 +118,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
             StepSeed(cfg.train.seed),
             RunningNormalizer(),
             *(instantiate(hook) for hook in cfg.train.get("hooks", [])),
+            SharedStatistics(),
             hooks.IterationTimer(),
             hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
             hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer) if main else None,

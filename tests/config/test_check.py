@@ -33,6 +33,7 @@ def test_the_defaults_and_all_shipped_configs_pass():
         (Number(0, 1, above=True, below=True), [0.5], [0, 1, 0.0, 1.0]),
         (Number(0, infinite=True), [math.inf, 3], [math.nan, -math.inf, -1]),
         (Number(1, whole=True), [1, 10**9], [0, 1.0, True, -1]),
+        (VALUES["DATASETS.LABELLED.SEED"], [0, 2**32 - 1], [-1, 2**32]),
         (Choice(("a", 2)), ["a", 2], ["b", 2.0, None, ["a"]]),
         (Choice((1,)), [1], [True]),
         (Text(), ["", "x"], [3, None]),
@@ -49,6 +50,10 @@ def test_rules(rule, good, bad):
     assert all(rule.accepts(value) for value in good)
     assert not any(rule.accepts(value) for value in bad)
     assert rule.wanted
+
+
+def test_large_ends_of_a_range_are_written_out():
+    assert VALUES["DATASETS.LABELLED.SEED"].wanted == "a whole number in [0, 4294967295]"
 
 
 def test_all_wrong_values_are_named_at_once_with_the_mend():
