@@ -173,6 +173,16 @@ def class_names(name: str, field: str = "thing_classes") -> list[str] | None:
     return meta.get(field, None)
 
 
+def check_class_count(key: str, count: int, name: str, names: Sequence[str]) -> None:
+    """Raise ValueError if a data set has other classes, by number, than ``key`` says."""
+    if count != len(names):
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise ValueError(
+            f"{key} is {count}, but dataset '{name}' has {len(names)} classes ({shown}); "
+            f"write {key} {len(names)}"
+        )
+
+
 def _check_classes(cfg: CfgNode, name: str, key: str, field: str, split: str) -> None:
     names = class_names(name, field)
     if names is None:
@@ -183,13 +193,7 @@ def _check_classes(cfg: CfgNode, name: str, key: str, field: str, split: str) ->
                 f"{configured_detector(cfg)} needs for training; change DATASETS.{split}"
             )
         return
-    count = int(lookup(cfg, key))
-    if count != len(names):
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        raise ValueError(
-            f"{key} is {count}, but dataset '{name}' has {len(names)} classes ({shown}); "
-            f"write {key} {len(names)}"
-        )
+    check_class_count(key, int(lookup(cfg, key)), name, names)
     ignore = MetadataCatalog.get(name).get("ignore_label", None)
     value = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     if field == "stuff_classes" and ignore is not None and ignore != value:
