@@ -20,7 +20,7 @@ _PYTHON = "tag:yaml.org,2002:python/"
 class _Loader(yaml.SafeLoader):
     """Reads values and tuples; any other Python tag would run code or make objects."""
 
-    def construct_python_tuple(self, node: yaml.Node) -> tuple[Any, ...]:
+    def construct_python_tuple(self, node: yaml.SequenceNode) -> tuple[Any, ...]:
         return tuple(self.construct_sequence(node, deep=True))
 
 

@@ -111,7 +111,7 @@ def _values_of(node: Any, key: str, path: str) -> Iterator[tuple[str, Any]]:
     if not isinstance(node, DictConfig):
         return
     for name in node:
-        below = f"{path}.{name}"
+        below = f"{path}.{name!s}"
         # A reference may lead nowhere as long as nothing is built from it.
         if not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name):
             if name == key:
