@@ -201,6 +201,8 @@ _DEPTH_MIX: dict[str, Rule] = {
     "DENOMINATOR": Choice(("all", "weighted")),
     "STRONG.COLOR_JITTER": JITTER,
     "STRONG.COLOR_JITTER_PROB": SHARE,
+    "STRONG.COLOR_RULE": Choice(("relative", "published")),
+    "STRONG.GATE": Choice(("picture", "batch")),
     "STRONG.BLUR_SIGMA": SIGMAS,
     "STRONG.BLUR_PROB": SHARE,
 }

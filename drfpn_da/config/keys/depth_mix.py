@@ -40,13 +40,20 @@ def add_keys(_C: CN) -> None:
     # weight is not 0.
     _C.MODEL.DEPTH_MIX.DENOMINATOR = "all"
 
-    # Change of colours and sharpness of mixed pictures, each one by itself; labels never change.
+    # Change of colours and sharpness of mixed pictures; labels never change.
     _C.MODEL.DEPTH_MIX.STRONG = CN()
     # Largest relative change of brightness, contrast and saturation, and of hue in parts of the
     # circle.
     _C.MODEL.DEPTH_MIX.STRONG.COLOR_JITTER = [0.25, 0.25, 0.25, 0.25]
     # Probability of the colour jitter.
     _C.MODEL.DEPTH_MIX.STRONG.COLOR_JITTER_PROB = 0.8
+    # How colours change: "relative" (torchvision's brightness, contrast about the mean, saturation,
+    # hue, in this order) or "published" (brightness is added, contrast multiplies, saturation is
+    # that of HSV, in an order drawn for each batch; a picture gets lighter or darker by far more).
+    _C.MODEL.DEPTH_MIX.STRONG.COLOR_RULE = "relative"
+    # Whether jitter and blur take place, and how strong the blur is, is drawn for each "picture" or
+    # once for the "batch" (published).
+    _C.MODEL.DEPTH_MIX.STRONG.GATE = "picture"
     # Range of the Gaussian blur's standard deviation in pixels.
     _C.MODEL.DEPTH_MIX.STRONG.BLUR_SIGMA = [0.15, 1.15]
     # Probability of the blur.
