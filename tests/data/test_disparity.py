@@ -37,9 +37,9 @@ def record(tmp_path):
     }
 
 
-def mapper(augmentations, root=""):
+def mapper(augmentations, root="", normalize=False):
     plain = DatasetMapper(is_train=True, augmentations=augmentations, image_format="RGB")
-    return TargetMapper(DisparityMapper(plain, root), keep=DISPARITY_FIELDS)
+    return TargetMapper(DisparityMapper(plain, root, normalize), keep=DISPARITY_FIELDS)
 
 
 def test_disparity_follows_geometry_and_nothing_else(record):
@@ -53,6 +53,17 @@ def test_disparity_follows_geometry_and_nothing_else(record):
             bright = mapper([*geometry, T.RandomBrightness(0.2, 0.3)])(record)
         assert torch.equal(bright["disparity"], sample["disparity"])
     assert sample["disparity"].shape == (20, 30) and sample["domain"] == "target"
+
+
+def test_a_crop_has_the_values_of_the_whole_picture_stretched(record):
+    """As published: what else a crop shows changes nothing."""
+    geometry = [T.RandomCrop("absolute", (20, 30))]
+    largest = HEIGHT - 1 + 2 * (WIDTH - 1)
+    for seed in range(3):
+        with seeded(seed):
+            sample = mapper(geometry, normalize=True)(record)
+        torch.testing.assert_close(sample["disparity"], sample["image"][0].float() / largest)
+        assert sample["disparity"].max() - sample["disparity"].min() < 1
 
 
 def test_resizing_keeps_values(record):

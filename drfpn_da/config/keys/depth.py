@@ -18,9 +18,14 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.DEPTH.SCALES = 4
     # Norm of the decoder's convolutions; "": none.
     _C.MODEL.DEPTH.NORM = ""
+    # What the decoder's convolutions see around a map: "replicate" (its border) or "reflect" (the
+    # cells next to the border, as published; the coarsest map then needs two rows and columns).
+    _C.MODEL.DEPTH.PADDING = "replicate"
     _C.MODEL.DEPTH.ASPP = CN()
     # Begin the decoder with an ASPP of three dilations, for example [6, 12, 18]; []: without.
     _C.MODEL.DEPTH.ASPP.DILATIONS = []
+    # Norm of the ASPP, whose activation is then ReLU (published: "BN"); "": MODEL.DEPTH.NORM, ELU.
+    _C.MODEL.DEPTH.ASPP.NORM = ""
     # Dropout after the ASPP.
     _C.MODEL.DEPTH.ASPP.DROPOUT = 0.5
     # Depth of disparity 1; the unit is unknown to a network that sees only video.
@@ -49,6 +54,9 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.DEPTH.WEIGHT = 1.0
     # No depth losses there before this iteration.
     _C.MODEL.DEPTH.START_ITER = 0
+    # Learn depth there from labelled pictures, too (published); those of DATASETS.TRAIN without
+    # neighbours or intrinsics stay for their labels. It costs a pass of the network.
+    _C.MODEL.DEPTH.ON_LABELLED = False
 
     # Share of the rows, from above, whose error counts where MODEL.META_ARCHITECTURE "DepthStudent"
     # learns the disparity of files (INPUT.DISPARITY.ROOT).

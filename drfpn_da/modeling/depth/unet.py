@@ -12,6 +12,7 @@ from detectron2.layers import ASPP, ShapeSpec, get_norm
 from torch import Tensor, nn
 
 Features = Mapping[str, Tensor]
+PADDINGS = ("replicate", "reflect")
 
 
 class UNetDecoder(nn.Module):
@@ -26,15 +27,18 @@ class UNetDecoder(nn.Module):
         aspp_dilations: replace the first convolution by an ASPP with these three dilations;
             empty: do not.
         aspp_dropout: after the ASPP.
+        aspp_norm: of the ASPP, which then has ReLUs, as published with "BN"; "": ``norm`` and ELUs.
         norm: of all convolutions, as in detectron2; "": none.
+        padding: what lies around a map: "replicate", its border, or "reflect" (published), the
+            cells next to the border; that needs two rows and columns in the coarsest map.
 
     Attributes:
         strides: of the stages, in the order in which they run.
         widths: stride -> channels of that stage's output.
 
     Raises:
-        ValueError: no features, a stride that is no power of two, or an ASPP without three
-            dilations.
+        ValueError: no features, a stride that is no power of two, an ASPP without three
+            dilations, or another padding.
     """
 
     def __init__(
@@ -44,9 +48,14 @@ class UNetDecoder(nn.Module):
         channels: Sequence[int] = (16, 32, 64, 128, 256),
         aspp_dilations: Sequence[int] = (),
         aspp_dropout: float = 0.5,
+        aspp_norm: str = "",
         norm: str = "",
+        padding: str = "replicate",
     ) -> None:
         super().__init__()
+        if padding not in PADDINGS:
+            raise ValueError(f"MODEL.DEPTH.PADDING is '{padding}'; write one of {list(PADDINGS)}")
+        self.padding = padding
         self._names = _names_by_stride(input_shape)
         coarsest = max(self._names)
         self.strides = [2**k for k in reversed(range(coarsest.bit_length() - 1))]
@@ -66,22 +75,44 @@ class UNetDecoder(nn.Module):
                 skips[coarsest],
                 width,
                 list(aspp_dilations),
-                norm=norm,
-                activation=F.elu,
+                norm=aspp_norm or norm,
+                activation=F.relu if aspp_norm else F.elu,
                 dropout=aspp_dropout,
             )
         else:
-            self.bottom = _convolution(skips[coarsest], width, norm)
+            self.bottom = self._convolution(skips[coarsest], width, norm)
         self.before, self.after = nn.ModuleDict(), nn.ModuleDict()
         for stride in self.strides:
-            self.before[str(stride)] = _convolution(width, self.widths[stride], norm)
+            self.before[str(stride)] = self._convolution(width, self.widths[stride], norm)
             width = self.widths[stride]
-            self.after[str(stride)] = _convolution(width + skips.get(stride, 0), width, norm)
+            self.after[str(stride)] = self._convolution(width + skips.get(stride, 0), width, norm)
 
     def start(self, features: Features) -> Tensor:
-        """Return the input of the first stage."""
-        x: Tensor = self.bottom(self._gather(features, max(self._names)))
+        """Return the input of the first stage.
+
+        Raises:
+            ValueError: a map of one row or column, in which nothing can be reflected.
+        """
+        coarsest = self._gather(features, max(self._names))
+        if self.padding == "reflect" and min(coarsest.shape[-2:]) < 2:
+            raise ValueError(
+                f"MODEL.DEPTH.PADDING is 'reflect', but the coarsest map has only "
+                f"{tuple(coarsest.shape[-2:])} cells: use larger pictures (INPUT), or write "
+                "replicate"
+            )
+        x: Tensor = self.bottom(coarsest)
         return x
+
+    def plain_convolution(self, inputs: int, outputs: int, bias: bool = True) -> nn.Conv2d:
+        """Return a 3x3 convolution that keeps the size."""
+        # By default the border is repeated: a map one cell high has nothing to reflect.
+        return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=self.padding, bias=bias)
+
+    def _convolution(self, inputs: int, outputs: int, norm: str) -> nn.Sequential:
+        layers: list[nn.Module] = [self.plain_convolution(inputs, outputs, bias=not norm)]
+        if norm:
+            layers.append(get_norm(norm, outputs))
+        return nn.Sequential(*layers, nn.ELU())
 
     def advance(self, x: Tensor, features: Features, stride: int) -> Tensor:
         """Run the stage of a stride on the output of the one before."""
@@ -115,7 +146,9 @@ def unet_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[s
         "channels": node.CHANNELS,
         "aspp_dilations": node.ASPP.DILATIONS,
         "aspp_dropout": node.ASPP.DROPOUT,
+        "aspp_norm": node.ASPP.NORM,
         "norm": node.NORM,
+        "padding": node.PADDING,
     }
 
 
@@ -132,16 +165,3 @@ def _names_by_stride(shapes: Mapping[str, ShapeSpec]) -> dict[int, list[str]]:
     if not names:
         raise ValueError("the decoder needs at least one feature")
     return names
-
-
-def plain_convolution(inputs: int, outputs: int, bias: bool = True) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size."""
-    # The border is repeated, not reflected: a map one cell high has nothing to reflect.
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate", bias=bias)
-
-
-def _convolution(inputs: int, outputs: int, norm: str) -> nn.Sequential:
-    layers: list[nn.Module] = [plain_convolution(inputs, outputs, bias=not norm)]
-    if norm:
-        layers.append(get_norm(norm, outputs))
-    return nn.Sequential(*layers, nn.ELU())
