@@ -103,11 +103,13 @@ class SelfSupervisedDepth(Objective):
         storage.put_scalar(f"{self.name}/moving_pixels", float(moving))
         if self.on_labelled:
             assert step.source is not None
-            labelled = [x for x in step.source.inputs if not _missing(x)]
-            storage.put_scalar(f"{self.name}/labelled_pictures", len(labelled))
-            if labelled:
-                found = predict_disparities(step.detector, labelled)
-                more, _ = self._losses(step, labelled, found)
+            inputs = step.source.inputs
+            whole = [i for i, x in enumerate(inputs) if not _missing(x)]
+            storage.put_scalar(f"{self.name}/labelled_pictures", len(whole))
+            if whole:
+                # All of the batch, for the statistics of batch norms.
+                found = [d[whole] for d in predict_disparities(step.detector, inputs)]
+                more, _ = self._losses(step, [inputs[i] for i in whole], found)
                 losses = {name: loss + more[name] for name, loss in losses.items()}
         return {name: self.weight * loss for name, loss in losses.items()}
 
