@@ -32,8 +32,9 @@ class OpenStemResNet(ResNet):
                 f"classifier; this one begins with {type(resnet.stem).__name__}"
             )
         stages: Any = [list(stage) for stage in resnet.stages]
-        super().__init__(resnet.stem, stages, out_features=list(resnet._out_features))
-        self._out_features = ["res1", *self._out_features]
+        features = list(resnet._out_features)
+        super().__init__(resnet.stem, stages, out_features=features)
+        self._out_features = ["res1", *features]
         self._out_feature_strides["res1"] = 2
         self._out_feature_channels["res1"] = resnet.stem.out_channels
 
