@@ -7,6 +7,7 @@ import torch
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 
+from drfpn_da import model_zoo
 from drfpn_da.layers.photometric import PhotometricAugmentation
 from drfpn_da.modeling.meta_arch.adaptive import preprocess
 from drfpn_da.modeling.sem_seg_logits import semantic_logits
@@ -357,3 +358,15 @@ def test_logits_of_other_heads(head):
     inputs = make_target(2)
     logits = semantic_logits(model, preprocess(model, inputs))
     assert logits.shape == (2, 11, *SIZE) and logits.requires_grad and model.sem_seg_head.training
+
+
+def test_recipes_of_cityscapes_mix_as_published():
+    for name in ("semseg_R_50_372", "deeplabv3plus_R_103_100", "multi_task_R_101_372"):
+        model = model_zoo.get_config(f"depth_mix/cityscapes/{name}.yaml").MODEL
+        assert model.DEPTH_MIX.USE_LABELS
+        assert model.DEPTH_MIX.STRONG.COLOR_RULE == "published"
+        assert model.DEPTH_MIX.STRONG.GATE == "batch"
+    assert model.DEPTH.ON_LABELLED and model.DEPTH.PADDING == "reflect"
+    depth = model_zoo.get_config("depth/cityscapes/phase2_R_101.yaml").MODEL.DEPTH
+    for key in ("IN_FEATURES", "CHANNELS", "NORM", "PADDING", "ASPP"):  # as transfer needs them
+        assert depth[key] == model.DEPTH[key], key
