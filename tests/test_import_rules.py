@@ -79,6 +79,7 @@ def test_functional_knows_torch_only(path):
         "collections",
         "contextlib",
         "contextvars",
+        "functools",
         "math",
         "random",
         "typing",

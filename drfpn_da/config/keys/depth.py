@@ -18,9 +18,16 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.DEPTH.SCALES = 4
     # Norm of the decoder's convolutions; "": none.
     _C.MODEL.DEPTH.NORM = ""
+    # What the decoder's convolutions see around a map: "replicate" (its border) or "reflect" (the
+    # cells next to the border, as published; the coarsest map then needs two rows and columns).
+    _C.MODEL.DEPTH.PADDING = "replicate"
     _C.MODEL.DEPTH.ASPP = CN()
     # Begin the decoder with an ASPP of three dilations, for example [6, 12, 18]; []: without.
     _C.MODEL.DEPTH.ASPP.DILATIONS = []
+    # The published ASPP: BatchNorm and ReLU, of the last of IN_FEATURES alone; other features of
+    # its stride join after it, by a convolution. It trains on two pictures a process at least.
+    # False: MODEL.DEPTH.NORM and ELU, of all features of the largest stride.
+    _C.MODEL.DEPTH.ASPP.PUBLISHED = False
     # Dropout after the ASPP.
     _C.MODEL.DEPTH.ASPP.DROPOUT = 0.5
     # Depth of disparity 1; the unit is unknown to a network that sees only video.
@@ -39,7 +46,8 @@ def add_keys(_C: CN) -> None:
     # (0.01 in the paper). It grows with the square root of batch and picture size. 0: off.
     _C.MODEL.DEPTH.FEATURE_DISTANCE_WEIGHT = 0.0
     _C.MODEL.DEPTH.POSE = CN()
-    # Body of the pose network: "conv" (small) or "resnet18".
+    # Body of the pose network: "conv" (small), "resnet18", or "resnet18_decoder" (published: the
+    # same with a decoder of four convolutions in place of one).
     _C.MODEL.DEPTH.POSE.BODY = "conv"
     # Channels of the strided convolutions of "conv".
     _C.MODEL.DEPTH.POSE.CHANNELS = [16, 32, 64, 128, 128]
@@ -49,6 +57,9 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.DEPTH.WEIGHT = 1.0
     # No depth losses there before this iteration.
     _C.MODEL.DEPTH.START_ITER = 0
+    # Learn depth there from labelled pictures, too (published); those of DATASETS.TRAIN without
+    # neighbours or intrinsics stay for their labels. It costs a pass of the network.
+    _C.MODEL.DEPTH.ON_LABELLED = False
 
     # Share of the rows, from above, whose error counts where MODEL.META_ARCHITECTURE "DepthStudent"
     # learns the disparity of files (INPUT.DISPARITY.ROOT).

@@ -8,7 +8,8 @@ def add_keys(_C: CN) -> None:
     # ---------------------------------------------------------------------------- #
     # DepthMix: a mean teacher labels pictures, pairs of which are mixed by depth, and the student
     # learns the mix. Read when MODEL.ADAPT.OBJECTIVES has "DepthMix", or MODEL.META_ARCHITECTURE is
-    # "DepthMixSegmentor". Published: MODEL.TEACHER.DECAY 0.99 and the values here.
+    # "DepthMixSegmentor". Published: MODEL.TEACHER.DECAY 0.99 and the values here, but USE_LABELS
+    # True, STRONG.COLOR_RULE "published" and STRONG.GATE "batch".
     # ---------------------------------------------------------------------------- #
     _C.MODEL.DEPTH_MIX = CN()
     # Weight of the loss.
@@ -16,14 +17,18 @@ def add_keys(_C: CN) -> None:
     # No mixing before this iteration (published: 0). A new head can be sure of what is noise: with
     # few labels let it learn them first. Set MODEL.TEACHER.START_ITER to the same.
     _C.MODEL.DEPTH_MIX.START_ITER = 0
+    # Mix pictures of DATASETS.TARGET that are labelled in DATASETS.TRAIN (the part that
+    # DATASETS.LABELLED leaves) with their own labels (published). False: with the teacher's.
+    _C.MODEL.DEPTH_MIX.USE_LABELS = False
     # What stays of a picture: "depth" (DepthMix: what is nearer), "class" (ClassMix: half of the
     # classes), "cut" (CutMix: all but a rectangle) or "none" (all: a mean teacher without mixing).
     _C.MODEL.DEPTH_MIX.MASK = "depth"
     # Whose disparity: "file" (INPUT.DISPARITY), or "student" (the segmentor's own at this step, of
     # a head with a depth decoder).
     _C.MODEL.DEPTH_MIX.DEPTH = "file"
-    # "normalized_disparity": each picture's disparity is stretched to [0, 1] before the comparison;
-    # "disparity": compared as stored, for one unit in all pictures. MARGIN is in that unit.
+    # "normalized_disparity": each picture's disparity is stretched to [0, 1], that of files before
+    # the picture is cropped, as published; "disparity": compared as stored, for one unit in all
+    # pictures. MARGIN is in that unit.
     _C.MODEL.DEPTH_MIX.COMPARE = "normalized_disparity"
     # By so much a pixel may be farther away than the other picture's and stay nevertheless.
     _C.MODEL.DEPTH_MIX.MARGIN = 0.03
@@ -40,13 +45,20 @@ def add_keys(_C: CN) -> None:
     # weight is not 0.
     _C.MODEL.DEPTH_MIX.DENOMINATOR = "all"
 
-    # Change of colours and sharpness of mixed pictures, each one by itself; labels never change.
+    # Change of colours and sharpness of mixed pictures; labels never change.
     _C.MODEL.DEPTH_MIX.STRONG = CN()
     # Largest relative change of brightness, contrast and saturation, and of hue in parts of the
     # circle.
     _C.MODEL.DEPTH_MIX.STRONG.COLOR_JITTER = [0.25, 0.25, 0.25, 0.25]
     # Probability of the colour jitter.
     _C.MODEL.DEPTH_MIX.STRONG.COLOR_JITTER_PROB = 0.8
+    # How colours change: "relative" (torchvision's brightness, contrast about the mean, saturation,
+    # hue, in this order) or "published" (brightness is added, contrast multiplies, saturation is
+    # that of HSV, in an order drawn for each batch; a picture gets lighter or darker by far more).
+    _C.MODEL.DEPTH_MIX.STRONG.COLOR_RULE = "relative"
+    # Whether jitter and blur take place, and how strong the blur is, is drawn for each "picture" or
+    # once for the "batch" (published).
+    _C.MODEL.DEPTH_MIX.STRONG.GATE = "picture"
     # Range of the Gaussian blur's standard deviation in pixels.
     _C.MODEL.DEPTH_MIX.STRONG.BLUR_SIGMA = [0.15, 1.15]
     # Probability of the blur.

@@ -24,7 +24,8 @@ def add_keys(_C: CN) -> None:
     # (RetinaNet: from the last bottom-up map), "p6p7_on_output" (FCOS: from the last refined map),
     # "none".
     _C.MODEL.DRFPN.TOP_BLOCK = "maxpool"
-    # ReLU between p6 and p7 (detectron2's LastLevelP6P7 has it; the authors' RetinaNet has not).
+    # ReLU between p6 and p7 (detectron2's LastLevelP6P7 has it; the authors' RetinaNet has not,
+    # which AUTHORS_COMPAT restores with "p6p7_on_input").
     _C.MODEL.DRFPN.TOP_RELU = True
     # Bottom-up path augmentation: p(l+1) receives a strided convolution of p(l). Without it and
     # without SRB, CRB and PPM the module is detectron2's FPN; with it alone it is PAFPN.
@@ -34,7 +35,7 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.DRFPN.INIT = "identity"
     # One switch that restores every choice of the authors' code (and overrides the keys below it
     # that differ): sampling grid, zero padding, unbounded weights, BatchNorm in the CRB, Xavier
-    # initialisation.
+    # initialisation, no ReLU between p6 and p7 on the last bottom-up map.
     _C.MODEL.DRFPN.AUTHORS_COMPAT = False
 
     # Pyramid pooling on the top bottom-up map, in place of its lateral convolution.

@@ -45,8 +45,8 @@ def add_keys(_C: CN) -> None:
     # Parity: pictures that an epoch left out get an all-zero label, as in the released code.
     # False: they keep the label they had.
     _C.MODEL.SOFT_LABELS.ZERO_UNVISITED = False
-    # Parity: new labels come from batch statistics, as in the released code. False: from the
-    # running statistics of evaluation.
+    # Parity: new labels come from the statistics of the whole batch, labelled pictures included, as
+    # in the released code. False: from the running statistics of evaluation.
     _C.MODEL.SOFT_LABELS.BATCH_STATISTICS = False
     # Compare the soft labels with the true ones after each epoch, for a study: the labels of the
     # other pictures are read, and logged as numbers; the model never gets them.

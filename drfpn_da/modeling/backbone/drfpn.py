@@ -44,10 +44,11 @@ class DRFPNNeck(nn.Module):
             starts from an FPN; "c2_xavier" (detectron2's) and "xavier" (the authors') start all
             convolutions at random.
         authors_compat: restore the authors' choices (``AUTHORS_SRB``, ``AUTHORS_CRB``, init
-            "xavier").
+            "xavier", no ReLU in a :class:`LastLevelP6P7` on a bottom-up feature).
 
     Raises:
-        ValueError: strides that do not double, or options that contradict each other.
+        ValueError: strides that do not double, or options that contradict each other, or a top
+            block that ``authors_compat`` cannot change.
     """
 
     def __init__(
@@ -119,6 +120,8 @@ class DRFPNNeck(nn.Module):
         self.top_block = top_block
         if top_block is not None and authors_compat:
             _fill(top_block, "xavier")
+            if top_block.in_feature in input_shape:
+                _leave_out_relu(top_block)
 
         extra = 0 if top_block is None else top_block.num_levels
         self.out_strides = {f"p{s}": 2**s for s in range(self.stages[0], top + extra + 1)}
@@ -231,6 +234,17 @@ class DRFPN(DRFPNNeck, Backbone):
         if self._square_pad > 0:
             return {"square_size": self._square_pad}
         return dict(getattr(self.bottom_up, "padding_constraints", {}))
+
+
+def _leave_out_relu(top_block: nn.Module) -> None:
+    """Make a P6/P7 block on a bottom-up feature that of the authors' RetinaNet."""
+    if isinstance(top_block, LastLevelP6P7):
+        top_block.relu = False
+    elif isinstance(top_block, _LastLevelP6P7):
+        raise ValueError(
+            "authors_compat leaves out the ReLU between p6 and p7 on a bottom-up feature, which "
+            "detectron2's LastLevelP6P7 cannot: use drfpn_da.modeling.LastLevelP6P7"
+        )
 
 
 class LastLevelP6P7(_LastLevelP6P7):
