@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from typing import Callable, Optional
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,7 +18,7 @@ def adaptive_average_matrix(size: int, bins: int) -> Tensor:
 
     Interval i covers floor(i * size / bins) to ceil((i + 1) * size / bins), exclusive.
     """
-    return torch.from_numpy(_average_weights([size], size, bins)[0]).float()
+    return _average_weights(torch.tensor([size], device="cpu"), size, bins)[0].float()
 
 
 def pool_adaptive_average(x: Tensor, bins: int, cells: Optional[Cells] = None) -> Tensor:
@@ -38,16 +37,19 @@ def pool_adaptive_average(x: Tensor, bins: int, cells: Optional[Cells] = None) -
         return F.adaptive_avg_pool2d(x, bins)
     channels, height, width = (int(size) for size in x.shape[1:])
     cells = [(height, width)] if cells is None else cells
-    rows = _like(_average_weights([h for h, _ in cells], height, bins), x)
-    columns = _like(_average_weights([w for _, w in cells], width, bins), x)
+    rows, columns = _weights(_average_weights, x, cells, (height, width), bins)
     # In the type of x under autocast too, as the pooling that this replaces.
     with torch.autocast(x.device.type, enabled=False):
+        if x.is_contiguous(memory_format=torch.channels_last):
+            by_row = x.permute(0, 2, 3, 1).flatten(2)
+            low = (rows @ by_row).unflatten(2, (width, channels))
+            return (columns[:, None] @ low).permute(0, 3, 1, 2)
         narrow = (x.flatten(1, 2) @ columns.transpose(1, 2)).unflatten(1, (channels, height))
         return rows[:, None] @ narrow
 
 
 def spread_nearest(x: Tensor, size: tuple[int, int], cells: Optional[Cells] = None) -> Tensor:
-    """Enlarge (N, C, h, w) to (N, C, H, W), each cell repeated (nearest neighbour).
+    """Enlarge (N, C, bins, bins) to (N, C, H, W), each cell repeated (nearest neighbour).
 
     Args:
         x: maps.
@@ -57,31 +59,48 @@ def spread_nearest(x: Tensor, size: tuple[int, int], cells: Optional[Cells] = No
     """
     if cells is None:
         return F.interpolate(x, size=size, mode="nearest")
-    rows = _like(_nearest_weights([h for h, _ in cells], size[0], x.shape[-2]), x)
-    columns = _like(_nearest_weights([w for _, w in cells], size[1], x.shape[-1]), x)
+    rows, columns = _weights(_nearest_weights, x, cells, size, int(x.shape[-1]))
     with torch.autocast(x.device.type, enabled=False):
         return rows[:, None].transpose(2, 3) @ (x @ columns[:, None])
 
 
-def _average_weights(lengths: Sequence[int], full: int, bins: int) -> np.ndarray:
-    """Return (N, bins, full) weights that average adaptive bins of the first cells of a line."""
-    length, number = np.array(lengths)[:, None], np.arange(bins)
-    start, end = number * length // bins, -(-(number + 1) * length // bins)
-    place = np.arange(full)
+def _weights(
+    build: Callable[[Tensor, int, int], Tensor],
+    x: Tensor,
+    cells: Cells,
+    size: tuple[int, int],
+    bins: int,
+) -> tuple[Tensor, Tensor]:
+    """Return weights of rows, (N, bins, H), and of columns, (N, bins, W); a GPU is not waited for.
+
+    Args:
+        build: from lengths (M,), a full length and bins to (M, bins, full length).
+        x: whose type and device they have.
+        cells: (height, width) of each picture, N of them or 1.
+        size: (H, W).
+        bins: of each side.
+    """
+    lengths = torch.tensor([h for h, _ in cells] + [w for _, w in cells], device="cpu")
+    weights = build(lengths, max(size), bins).to(x.dtype)
+    if x.is_cuda:
+        weights = weights.pin_memory().to(x.device, non_blocking=True)
+    rows, columns = weights.to(x.device).chunk(2)
+    return rows[..., : size[0]], columns[..., : size[1]]
+
+
+def _average_weights(lengths: Tensor, full: int, bins: int) -> Tensor:
+    """Weights that average adaptive bins of the first ``lengths`` cells of a line."""
+    number, place = torch.arange(bins, device="cpu"), torch.arange(full, device="cpu")
+    ends = (number + 1) * lengths[:, None] + bins - 1
+    start, end = number * lengths[:, None] // bins, ends // bins
     within = (place >= start[..., None]) & (place < end[..., None])
-    return within / (end - start)[..., None]
+    return within.double() / (end - start)[..., None]
 
 
-def _nearest_weights(lengths: Sequence[int], full: int, bins: int) -> np.ndarray:
-    """Return (N, bins, full) weights, 1 where a cell shows a bin, as torch chooses it."""
-    share = np.float32(bins) / np.array(lengths, dtype=np.float32)[:, None]
-    shown = np.minimum(np.floor(np.arange(full, dtype=np.float32) * share), bins - 1)
-    return shown[:, None] == np.arange(bins)[:, None]
-
-
-def _like(weights: np.ndarray, x: Tensor) -> Tensor:
-    """Return weights of the type and on the device of ``x``; the GPU is not waited for."""
-    tensor = torch.from_numpy(weights).to(x.dtype)
-    if not x.is_cuda:
-        return tensor.to(x.device)
-    return tensor.pin_memory().to(x.device, non_blocking=True)
+def _nearest_weights(lengths: Tensor, full: int, bins: int) -> Tensor:
+    """1 where a cell of a line shows a bin, by the rule of torch, in the precision of torch."""
+    number, place = torch.arange(bins, device="cpu"), torch.arange(full, device="cpu")
+    # Two tensors: a number over a tensor is its reciprocal times the number, rounded twice.
+    share = torch.tensor(float(bins), device="cpu") / lengths
+    shown = (place.float() * share[:, None]).floor().clamp(max=bins - 1)
+    return shown[:, None] == number[:, None]

@@ -83,7 +83,8 @@ def norm_on_pictures(norm: nn.Module, x: Tensor, cells: Optional[Cells]) -> Tens
     for picture, (h, w) in zip(x.split(1), cells):
         own = picture[..., :h, :w]
         own = torch.group_norm(own, norm.num_groups, norm.weight, norm.bias, norm.eps)
-        parts.append(F.pad(own, (0, width - w, 0, height - h)))
+        beside = (0, width - w, 0, height - h)
+        parts.append(F.pad(own, beside) if any(beside) else own)
     return torch.cat(parts)
 
 

@@ -36,9 +36,10 @@ def crops(x, cells):
     return [(one[None, :, :h, :w], h, w) for one, (h, w) in zip(x, cells)]
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bins", [1, 2, 3, 6])
-def test_pools_and_spreads_are_those_of_each_picture(bins):
-    x = torch.randn(3, 4, 9, 13, dtype=torch.float64, requires_grad=True)
+def test_pools_and_spreads_are_those_of_each_picture(bins, layout):
+    x = torch.randn(3, 4, 9, 13, dtype=torch.float64).to(memory_format=layout).requires_grad_()
     pooled = pool_adaptive_average(x, bins, CELLS)
     spread = spread_nearest(pooled, (9, 13), CELLS)
     for i, (own, h, w) in enumerate(crops(x, CELLS)):
