@@ -43,9 +43,11 @@ def pool_adaptive_average(x: Tensor, bins: int, cells: Optional[Cells] = None) -
         if x.is_contiguous(memory_format=torch.channels_last):
             by_row = x.permute(0, 2, 3, 1).flatten(2)
             low = (rows @ by_row).unflatten(2, (width, channels))
-            return (columns[:, None] @ low).permute(0, 3, 1, 2)
-        narrow = (x.flatten(1, 2) @ columns.transpose(1, 2)).unflatten(1, (channels, height))
-        return rows[:, None] @ narrow
+            pooled: Tensor = (columns[:, None] @ low).permute(0, 3, 1, 2)
+        else:
+            low = (x.flatten(1, 2) @ columns.transpose(1, 2)).unflatten(1, (channels, height))
+            pooled = rows[:, None] @ low
+    return pooled
 
 
 def spread_nearest(x: Tensor, size: tuple[int, int], cells: Optional[Cells] = None) -> Tensor:

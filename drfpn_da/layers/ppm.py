@@ -67,9 +67,10 @@ class PyramidPooling(nn.Module):
         reduced = conv_on_pictures(self.reduce, x, cells)
         *shares, own = self.bottleneck.weight.chunk(len(self.sizes) + 1, dim=1)
         mixed = F.conv2d(reduced, own, self.bottleneck.bias)
+        whole = (reduced.shape[-2], reduced.shape[-1])
         for i, (size, share) in enumerate(zip(self.sizes, shares)):
             pooled = getattr(self, f"pool{i}")(pool_adaptive_average(reduced, size, cells))
-            mixed = mixed + spread_nearest(F.conv2d(pooled, share), reduced.shape[-2:], cells)
+            mixed = mixed + spread_nearest(F.conv2d(pooled, share), whole, cells)
         if self.bottleneck.norm is not None:
             mixed = norm_on_pictures(self.bottleneck.norm, mixed, cells)
         return F.relu(mixed)
