@@ -25,6 +25,7 @@ from ..data.seeding import Stream, derive_seed, seed_everything, seeded
 from ..data.two_stream import build_target_loader, build_two_stream_loader
 from ..data.validate import check_class_count, class_names
 from .accumulation import accumulate_gradients
+from .clipping import clip_gradients
 from .hooks import RunningNormalizer, SharedStatistics, StepSeed
 from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
 from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
@@ -124,8 +125,9 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
 
     Args:
         cfg: with ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader`` and ``train``, as in
-            detectron2's ``configs/common``; ``train.hooks`` may list further hooks, and
-            ``train.accumulation_steps`` says in how many parts a batch runs.
+            detectron2's ``configs/common``; ``train.hooks`` may list further hooks,
+            ``train.accumulation_steps`` says in how many parts a batch runs, and
+            ``train.clip_gradients`` has the arguments of :func:`clip_gradients`.
         resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
 
     Returns:
@@ -136,6 +138,8 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
     logger.info("Model:\n%s", model)
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
+    if "clip_gradients" in cfg.train:
+        clip_gradients(optimizer, **cfg.train.clip_gradients)
     # A sampler without a seed draws it from numpy's generator.
     with seeded(derive_seed(cfg.train.seed, Stream.SAMPLER)):
         loader = instantiate(cfg.dataloader.train)

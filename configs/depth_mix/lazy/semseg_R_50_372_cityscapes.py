@@ -33,5 +33,6 @@ dataloader = build_data(
 optimizer, lr_multiplier, train = build_schedule(
     40000, 0.01, "output/lazy_depth_mix_cityscapes_372"
 )
+train.clip_gradients = {"clip_type": "full_model", "clip_value": 10.0}
 train.eval_period = 2500
 train.init_checkpoint = "detectron2://ImageNetPretrained/torchvision/R-50.pkl"

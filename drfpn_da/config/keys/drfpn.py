@@ -35,7 +35,8 @@ def add_keys(_C: CN) -> None:
     _C.MODEL.DRFPN.INIT = "identity"
     # One switch that restores every choice of the authors' code (and overrides the keys below it
     # that differ): sampling grid, zero padding, unbounded weights, BatchNorm in the CRB, Xavier
-    # initialisation, no ReLU between p6 and p7 on the last bottom-up map.
+    # initialisation, no ReLU between p6 and p7 on the last bottom-up map, means over the padding
+    # of a batch too.
     _C.MODEL.DRFPN.AUTHORS_COMPAT = False
 
     # Pyramid pooling on the top bottom-up map, in place of its lateral convolution.
