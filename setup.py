@@ -34,6 +34,7 @@ INSTALL_REQUIRES = [
     "tensorboard",
     "packaging",
     "black",
+    "safetensors",
 ]
 
 EXTRAS = {

@@ -19,10 +19,13 @@ from pathlib import Path
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
+from detectron2.data import transforms as T
 from detectron2.engine import DefaultPredictor
 
+from drfpn_da.checkpoint import load_model
 from drfpn_da.config import setup_cfg
 from drfpn_da.data.picture_files import UnreadablePictureError
+from drfpn_da.data.validate import check_labels
 from drfpn_da.visualization import draw_predictions, read_rgb, save_new, save_picture, side_by_side
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".tif", ".tiff", ".webp"}
@@ -31,13 +34,20 @@ WRITTEN = {".mp4": "mp4v", ".avi": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".web
 VIDEOS = {*WRITTEN, ".mpg", ".mpeg"}
 
 
+class Predictor(DefaultPredictor):
+    """detectron2's, whose weights must fit the config."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self.cfg, self.model = cfg, load_model(cfg)
+        self.aug = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
+        self.input_format = cfg.INPUT.FORMAT
+
+
 class Drawer:
     """One model, or several whose pictures are put side by side."""
 
     def __init__(self, cfgs: dict[str, CfgNode], threshold: float) -> None:
-        self._models = {
-            title: (DefaultPredictor(cfg), class_metadata(cfg)) for title, cfg in cfgs.items()
-        }
+        self._models = {title: (Predictor(cfg), class_metadata(cfg)) for title, cfg in cfgs.items()}
         self._threshold = threshold
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -50,9 +60,15 @@ class Drawer:
 
 
 def class_metadata(cfg: CfgNode) -> Metadata:
-    """Return what names the classes: the first test or training set, else numbers."""
-    names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
-    return MetadataCatalog.get(names[0]) if names else Metadata()
+    """Return what names the classes: the first test or training set that has so many, else none."""
+    for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
+        try:
+            check_labels(cfg, [name])
+        except (KeyError, ValueError, FileNotFoundError) as error:
+            print(f"classes are not named by '{name}': {error.args[0]}")
+        else:
+            return MetadataCatalog.get(name)
+    return Metadata()
 
 
 def model_configs(args: argparse.Namespace) -> dict[str, CfgNode]:

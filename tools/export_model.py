@@ -103,13 +103,17 @@ def compare(original: Function, exported: Function, image: Tensor, names: list[s
         if a.shape != b.shape:
             rows.append([name, f"{tuple(a.shape)} became {tuple(b.shape)}", float("nan"), "FAILED"])
             continue
-        difference = float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
-        scale = max(float(a.double().abs().max()) if a.numel() else 0.0, 1.0)
+        if not a.numel():
+            rows.append([name, str(tuple(a.shape)), float("nan"), NOT_COMPARED])
+            continue
+        difference = float((a.double() - b.double()).abs().max())
+        scale = max(float(a.double().abs().max()), 1.0)
         verdict = "equal" if difference <= TOLERANCE * scale else "FAILED"
         rows.append([name, str(tuple(a.shape)), difference, verdict])
     return rows
 
 
+NOT_COMPARED = "NOT COMPARED (empty)"
 PARTS = {"backbone": backbone_part, "detector": detector_part}
 FORMATS = {"torchscript": (to_torchscript, ".ts"), "onnx": (to_onnx, ".onnx")}
 
@@ -150,6 +154,12 @@ def main(argv: list[str] | None = None) -> list[list]:
         exported = export(part.eval(), traced_on, names, target)
     rows = compare(part, exported, unseen, names)
     print(tabulate(rows, ["output", "shape", "difference", "result"], "github"))
+    if any(row[-1] == NOT_COMPARED for row in rows):
+        print(
+            "The model finds nothing in the random picture that both were given, so that values "
+            "were not compared. To compare them, export once with a score threshold of 0 "
+            "(MODEL.ROI_HEADS.SCORE_THRESH_TEST, MODEL.RETINANET.SCORE_THRESH_TEST, ...)."
+        )
     print(f"written to {target.parent}")
     if any(row[-1] == "FAILED" for row in rows):
         raise SystemExit("The exported model differs from the original.")

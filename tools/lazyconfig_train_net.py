@@ -21,7 +21,9 @@ def main(args: argparse.Namespace):
     cfg = start_lazy_run(args)
     if args.eval_only:
         model = instantiate(cfg.model).to(cfg.train.device)
-        SafeCheckpointer(model).load(cfg.train.init_checkpoint)
+        checkpointer = SafeCheckpointer(model)
+        checkpointer.load(cfg.train.init_checkpoint)
+        checkpointer.require_all()
         results = evaluate_lazy(cfg, model.eval())
     else:
         results = train_lazy(cfg, resume=args.resume)

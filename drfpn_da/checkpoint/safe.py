@@ -7,8 +7,9 @@ import io
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
@@ -17,6 +18,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from ..files import write_whole
+from .fit import Fit, judge, strip_prefix
 
 LAST = "last_checkpoint"
 #: All that a pickle of arrays names; anything else could run code.
@@ -36,14 +38,25 @@ class CheckpointError(ValueError):
 
 
 class SafeCheckpointer(DetectionCheckpointer):
-    """detectron2's checkpointer with three differences.
+    """detectron2's checkpointer with five differences.
 
     - Files are replaced whole: a run that is killed while it saves resumes from the checkpoint
       before.
     - Only tensors, arrays, numbers, words and their containers are read: a file from elsewhere
       cannot run code.
     - Errors name the file and what to do. What is in ``save_dir`` is checked by its checksums.
+    - Names may have a prefix, as teacher-student codes write them (see :mod:`.fit`), and
+      ``.safetensors`` are read.
+    - A file of which no tensor fits is refused, and a run of which a tensor has another shape is
+      not resumed.
+
+    Attributes:
+        fit: of what was loaded last; None: nothing was.
     """
+
+    fit: Optional[Fit] = None
+    _path = ""
+    _resuming = False
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write model, checkpointables and ``kwargs`` to ``save_dir/<name>.pth``.
@@ -75,8 +88,9 @@ class SafeCheckpointer(DetectionCheckpointer):
         """Load a checkpoint, as detectron2 does.
 
         Raises:
-            CheckpointError: it is damaged, or holds objects of other kinds.
+            CheckpointError: it is damaged, holds objects of other kinds, or nothing of it fits.
         """
+        self.fit, self._path = None, path
         try:
             return super().load(path, *args, **kwargs)
         finally:
@@ -95,10 +109,54 @@ class SafeCheckpointer(DetectionCheckpointer):
                     f"{os.path.join(self.save_dir, LAST)} names '{os.path.basename(last)}', which "
                     f"is not there: {self._mend(self.save_dir, last)}"
                 )
-        return super().resume_or_load(path, resume=resume)
+            self._resuming = True
+        try:
+            return super().resume_or_load(path, resume=resume)
+        finally:
+            self._resuming = False
+
+    def require_all(self) -> None:
+        """Refuse to predict with a model of which a part was not loaded.
+
+        Raises:
+            CheckpointError: names a tensor that does not fit the config, or that is not there.
+        """
+        refusal = self.fit.misfit() if self.fit else None
+        if refusal:
+            raise CheckpointError(f"predictions of {self._path} would be random: {refusal}")
+        if self.fit is None:
+            self.logger.warning("no weights were loaded: predictions are those of a random model")
+
+    def _load_model(self, checkpoint: Any) -> Any:
+        state = checkpoint["model"]
+        if not checkpoint.get("matching_heuristics", False):
+            prefix, checkpoint["model"] = strip_prefix(state, self.model.state_dict())
+            if prefix:
+                self.logger.info("names in %s begin with '%s': taken off", self._path, prefix)
+        if self._resuming:
+            self._refuse_other_shapes(checkpoint["model"])
+        loaded = super()._load_model(checkpoint)
+        self.fit = judge(self.model, loaded, state)
+        if self.fit.nothing:
+            raise CheckpointError(
+                f"nothing in checkpoint {self._path} fits the model: {self.fit.misfit()}"
+            )
+        return loaded
+
+    def _refuse_other_shapes(self, state: Mapping[str, Any]) -> None:
+        for name, value in self.model.state_dict().items():
+            if name in state and tuple(state[name].shape) != tuple(value.shape):
+                raise CheckpointError(
+                    f"cannot resume {self.save_dir}: {name} has shape {list(state[name].shape)} in "
+                    f"its last checkpoint and {list(value.shape)} now. Resume with the config of "
+                    f"that run, or train anew in another folder with MODEL.WEIGHTS "
+                    f"{self.get_checkpoint_file()}"
+                )
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         try:
+            if filename.endswith(".safetensors"):
+                return self._load_safetensors(filename)
             if filename.endswith(".pkl"):
                 _refuse_code(filename)
             elif self._is_own(filename):
@@ -120,9 +178,27 @@ class SafeCheckpointer(DetectionCheckpointer):
                 raise
             raise self._damaged(filename, error) from error
 
+    def _load_safetensors(self, filename: str) -> dict[str, Any]:
+        try:
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+        except ImportError as error:
+            raise CheckpointError(f"to read {filename}: pip install safetensors") from error
+        try:
+            state = load_file(filename)
+        except SafetensorError as error:
+            raise self._damaged(filename, error) from error
+        url = self._parsed_url_during_load
+        heuristics = url is not None and "matching_heuristics=True" in url.query
+        return {"model": state, "matching_heuristics": heuristics}
+
     def _torch_load(self, f: str) -> Any:
         # Stated, not left to torch, whose default was otherwise before 2.6.
-        return torch.load(f, map_location="cpu", weights_only=True)
+        content = torch.load(f, map_location="cpu", weights_only=True)
+        # Where other trainers keep the weights.
+        if isinstance(content.get("state_dict"), dict) and "model" not in content:
+            return {"model": content["state_dict"]}
+        return content
 
     def _is_own(self, filename: str) -> bool:
         return bool(self.save_dir) and Path(filename).resolve().parent == (
@@ -191,8 +267,10 @@ def load_model(cfg: CfgNode, weights: str | None = None) -> nn.Module:
         weights: a checkpoint in place of ``MODEL.WEIGHTS``; "": none.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read.
+        CheckpointError: the checkpoint cannot be read, or leaves a part of the model at random.
     """
     model = build_model(cfg).eval()
-    SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS if weights is None else weights)
+    checkpointer = SafeCheckpointer(model)
+    checkpointer.load(cfg.MODEL.WEIGHTS if weights is None else weights)
+    checkpointer.require_all()
     return model

@@ -75,6 +75,23 @@ def validate_datasets(cfg: CfgNode) -> None:
         _check_same_names([name for split in splits for name in cfg.DATASETS[split]], field)
 
 
+def check_labels(cfg: CfgNode, names: Iterable[str]) -> None:
+    """Check that data sets have the classes of the model, where labels and predictions meet.
+
+    Args:
+        cfg: of the model.
+        names: registered data sets; those without labels pass.
+
+    Raises:
+        KeyError: unknown data set name.
+        ValueError: another number of classes; the message names the key and the line to write.
+    """
+    for name in names:
+        check_registered(name)
+        for key, field in CLASS_KEYS.get(configured_detector(cfg), []):
+            _check_classes(cfg, name, key, field, "TEST")
+
+
 def log_findings(datasets: Iterable[str]) -> None:
     """Log the table of what the check of each data set's file found, if it found anything.
 

@@ -14,10 +14,10 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from ..config.combinations import lookup
+from ..config.combinations import configured_detector, lookup
 from ..config.unknown_keys import leaf_keys
 from ..data import validate_datasets
-from ..data.validate import log_findings
+from ..data.validate import CLASS_KEYS, log_findings
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +129,7 @@ def _continue_saved(cfg: CfgNode) -> None:
         saved = CfgNode.load_cfg(file)
     if cfg.SEED < 0:
         cfg.SEED = saved.get("SEED", -1)
+    _refuse_other_classes(saved, cfg)
     differences = config_differences(saved, cfg)
     if differences and comm.is_main_process():
         kept = _keep(path, "before_resume")
@@ -137,6 +138,19 @@ def _continue_saved(cfg: CfgNode) -> None:
             kept,
             "\n".join(f"  {key}: {old!r} -> {new!r}" for key, old, new in differences),
         )
+
+
+def _refuse_other_classes(saved: CfgNode, cfg: CfgNode) -> None:
+    """Raise ValueError if the model has another number of classes than the run to be resumed."""
+    for key, _ in CLASS_KEYS.get(configured_detector(cfg), []):
+        now = lookup(cfg, key)
+        then = _leaves(saved).get(key, now)
+        if then != now:
+            raise ValueError(
+                f"--resume: {key} is {now}, but was {then} in the run of {cfg.OUTPUT_DIR}. Resume "
+                f"with {key} {then}, or train anew in another folder from a checkpoint of that run "
+                "(MODEL.WEIGHTS)"
+            )
 
 
 def config_differences(old: CfgNode, new: CfgNode) -> list[tuple[str, object, object]]:
