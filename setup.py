@@ -34,13 +34,12 @@ INSTALL_REQUIRES = [
     "tensorboard",
     "packaging",
     "black",
+    "safetensors",
 ]
 
 EXTRAS = {
     "fast-eval": ["faster-coco-eval"],
     "timm": ["timm"],
-    # Weights from model hubs in MODEL.WEIGHTS.
-    "safetensors": ["safetensors"],
     "cityscapes": ["cityscapesscripts"],
     "analysis": ["scikit-learn", "scipy", "tidecv"],
     "export": ["onnx", "onnxruntime"],

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode, LazyConfig, instantiate
+from detectron2.config import CfgNode, instantiate
 from detectron2.modeling import build_model
 from torch import nn
 
 from .checkpoint import SafeCheckpointer
-from .config.setup import base_cfg
+from .config.safe_yaml import load_lazy_config
+from .config.setup import base_cfg, merge_file
 
 __all__ = ["get", "get_config", "get_config_file", "list_configs"]
 
@@ -93,9 +94,9 @@ def get_config(name: str, trained: bool = False) -> Any:
             "(Lazy: train.init_checkpoint) to the model_final.pth in its output folder"
         )
     if file.endswith(".py"):
-        return LazyConfig.load(file)
+        return load_lazy_config(file)
     cfg = base_cfg()
-    cfg.merge_from_file(file)
+    merge_file(cfg, file)
     return cfg
 
 

@@ -79,11 +79,14 @@ def test_functional_knows_torch_only(path):
         "collections",
         "contextlib",
         "contextvars",
+        "functools",
         "math",
         "random",
         "typing",
     }
-    assert roots <= {"torch", "drfpn_da"} | standard
+    # NumPy mixes the seeds.
+    extra = {"numpy"} if path.name == "generators.py" else set()
+    assert roots <= {"torch", "drfpn_da"} | standard | extra
 
 
 def test_only_compat_asks_for_versions():
@@ -109,7 +112,7 @@ def test_package_does_not_print():
 
 def test_relative_imports_are_resolved(tmp_path):
     """The helper itself: a rule that sees nothing would never fail."""
-    assert "drfpn_da.config.defaults.get_defaults" in imported_modules(
-        PACKAGE / "config" / "merge.py"
+    assert "drfpn_da.config.tree.get_defaults" in imported_modules(
+        PACKAGE / "config" / "__init__.py"
     )
     assert "config" in parts(PACKAGE / "__init__.py")

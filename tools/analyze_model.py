@@ -29,6 +29,7 @@ from torch import nn
 
 from drfpn_da.checkpoint import PredictionCheckpointer
 from drfpn_da.config import setup_cfg
+from drfpn_da.config.safe_yaml import load_lazy_config
 
 TASKS = ("parameter", "flop", "activation", "structure")
 
@@ -36,7 +37,7 @@ TASKS = ("parameter", "flop", "activation", "structure")
 def load_model(args: argparse.Namespace) -> tuple[nn.Module, tuple[int, int]]:
     """Build the model on the CPU, in evaluation mode, and return it with its usual input size."""
     if args.config_file.endswith(".py"):
-        cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts)
+        cfg = LazyConfig.apply_overrides(load_lazy_config(args.config_file), args.opts)
         return instantiate(cfg.model).eval(), (800, 1333)
     args.opts = [*args.opts, "MODEL.DEVICE", "cpu"]
     cfg = setup_cfg(args)

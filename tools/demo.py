@@ -18,26 +18,36 @@ from pathlib import Path
 
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import Metadata, MetadataCatalog
+from detectron2.data import transforms as T
 from detectron2.engine import DefaultPredictor
 
-from drfpn_da.checkpoint import PredictionCheckpointer
+from drfpn_da.checkpoint import load_model
 from drfpn_da.config import setup_cfg
+from drfpn_da.data.picture_files import UnreadablePictureError
 from drfpn_da.data.validate import check_classes
 from drfpn_da.visualization import draw_predictions, read_rgb, save_new, save_picture, side_by_side
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".tif", ".tiff", ".webp"}
-VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"}
+#: Formats of videos that are written -> their codec.
+WRITTEN = {".mp4": "mp4v", ".avi": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".webm": "VP80"}
+VIDEOS = {*WRITTEN, ".mpg", ".mpeg"}
+
+
+class Predictor(DefaultPredictor):
+    """detectron2's, whose weights must fit the config."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self.cfg, self.model = cfg, load_model(cfg)
+        self.aug = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
+        self.input_format = cfg.INPUT.FORMAT
 
 
 class Drawer:
     """One model, or several whose pictures are put side by side."""
 
-    def __init__(self, cfgs: dict[str, object], threshold: float) -> None:
-        self._models = {
-            title: (build_predictor(cfg), MetadataCatalog.get(cfg.DATASETS.TEST[0]))
-            for title, cfg in cfgs.items()
-        }
+    def __init__(self, cfgs: dict[str, CfgNode], threshold: float) -> None:
+        self._models = {title: (Predictor(cfg), class_metadata(cfg)) for title, cfg in cfgs.items()}
         self._threshold = threshold
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -49,20 +59,19 @@ class Drawer:
         return drawn[0] if len(drawn) == 1 else side_by_side(drawn, list(self._models))
 
 
-def build_predictor(cfg: CfgNode) -> DefaultPredictor:
-    """Return detectron2's predictor with weights that are checked."""
-    # Pictures may be drawn where the set that gave the class names is not registered.
-    known = set(cfg.DATASETS.TEST[:1]) & set(DatasetCatalog.list())
-    check_classes(cfg, known, "DATASETS.TEST")
-    blank = cfg.clone()
-    blank.defrost()
-    blank.MODEL.WEIGHTS = ""
-    predictor = DefaultPredictor(blank)
-    PredictionCheckpointer(predictor.model).load(cfg.MODEL.WEIGHTS)
-    return predictor
+def class_metadata(cfg: CfgNode) -> Metadata:
+    """Return what names the classes: the first test or training set that has so many, else none."""
+    for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
+        try:
+            check_classes(cfg, [name], "DATASETS")
+        except (KeyError, ValueError, FileNotFoundError) as error:
+            print(f"classes are not named by '{name}': {error.args[0]}")
+        else:
+            return MetadataCatalog.get(name)
+    return Metadata()
 
 
-def model_configs(args: argparse.Namespace) -> dict[str, object]:
+def model_configs(args: argparse.Namespace) -> dict[str, CfgNode]:
     """Return a config per model, by title: one, or those of --compare."""
     if not args.compare:
         return {"": setup_cfg(args)}
@@ -93,7 +102,13 @@ def input_files(inputs: list[str]) -> Iterator[Path]:
 
 
 def draw_video(source: str | int, output: Path, draw: Drawer) -> Path:
-    """Draw every frame of a video file or of a webcam (until Ctrl-C) into a new .mp4."""
+    """Draw every frame of a video file or of a webcam (until Ctrl-C) into a new video."""
+    codec = WRITTEN.get(output.suffix.lower())
+    if codec is None:
+        raise SystemExit(
+            f"--output {output}: a video is written as {', '.join(WRITTEN)}, not as "
+            f"'{output.suffix}'"
+        )
     try:
         import cv2
     except ImportError as error:
@@ -114,7 +129,12 @@ def draw_video(source: str | int, output: Path, draw: Drawer) -> Path:
                 if writer is None:
                     rate = capture.get(cv2.CAP_PROP_FPS) or 15
                     size = (drawn.shape[1], drawn.shape[0])
-                    writer = cv2.VideoWriter(filename, cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+                    writer = cv2.VideoWriter(filename, cv2.VideoWriter_fourcc(*codec), rate, size)
+                    if not writer.isOpened():
+                        raise SystemExit(
+                            f"--output {output}: this OpenCV cannot write {codec} into "
+                            f"{output.suffix}; write one of {', '.join(WRITTEN)}"
+                        )
                 writer.write(np.ascontiguousarray(drawn))
         except KeyboardInterrupt:
             print("stopped")
@@ -156,7 +176,7 @@ def main(argv: list[str] | None = None) -> list[Path]:
     draw = Drawer(model_configs(args), args.confidence_threshold)
     output = Path(args.output)
     one_file = len(files) == 1 and output.suffix.lower() in IMAGES | VIDEOS
-    written = []
+    written, unreadable = [], []
     for file in files:
         is_video = file.suffix.lower() in VIDEOS
         name = f"{file.stem}.mp4" if is_video else f"{file.stem}.png"
@@ -164,11 +184,18 @@ def main(argv: list[str] | None = None) -> list[Path]:
         if is_video:
             written.append(draw_video(str(file), target, draw))
         else:
-            written.append(save_picture(draw(read_rgb(str(file))), target))
+            try:
+                image = read_rgb(str(file))
+            except UnreadablePictureError as error:
+                unreadable.append(str(error))
+                continue
+            written.append(save_picture(draw(image), target))
         print(written[-1])
     if args.webcam is not None:
         written.append(draw_video(args.webcam, output / f"webcam{args.webcam}.mp4", draw))
         print(written[-1])
+    if unreadable:
+        raise SystemExit("\n".join([f"{len(unreadable)} of {len(files)} not drawn:", *unreadable]))
     return written
 
 

@@ -25,7 +25,10 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from drfpn_da.checkpoint import load_model
 from drfpn_da.config import setup_cfg
 from drfpn_da.data import build_target_loader, build_train_loader
+from drfpn_da.data.loader import run_seed
+from drfpn_da.data.seeding import Stream, derive_seed
 from drfpn_da.data.validate import check_classes
+from drfpn_da.functional.generators import step_generator
 from drfpn_da.modeling.own_disparity import predict_disparities, with_disparity
 from drfpn_da.objectives.depth_mix import Mix
 from drfpn_da.visualization import (
@@ -76,14 +79,17 @@ def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
 
 def mixed_batches(cfg: CfgNode) -> Iterator[tuple[list[dict], Mix, Metadata]]:
     """Mix the target loader's batches as training does, labelled by the weights of the config."""
-    check_classes(cfg, cfg.DATASETS.TRAIN[:1], "DATASETS.TRAIN")
+    check_classes(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
     model = load_model(cfg)
     if "depth_mix" not in getattr(model, "objectives", {}):
         raise SystemExit("nothing is mixed: write MODEL.META_ARCHITECTURE DepthMixSegmentor")
     objective = model.objectives["depth_mix"]
     metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
+    seed = run_seed(cfg)
     for step, batch in enumerate(build_target_loader(cfg)):
-        generator = torch.Generator().manual_seed(step)
+        # As the main process draws in that step.
+        torch.manual_seed(derive_seed(seed, Stream.STEP, step, 0))
+        generator = step_generator(step)
         if objective.own_depth:
             with torch.no_grad():
                 batch = with_disparity(batch, predict_disparities(model.detector, batch)[0])

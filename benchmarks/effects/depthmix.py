@@ -9,8 +9,9 @@ supervised arm: the others resume from its checkpoint of that iteration.
 Controls keep DepthMix and take its depth away: "shuffled" gives each picture the disparity of
 another, "constant" and "flipped" (far becomes near) say what they do. On CamVid, disparity comes
 from a network that learns it from the video first. Frames of the video are the validation set: the
-depth network sees these pictures, without labels. Differences between arms are paired by seed, with
-a bootstrap interval of 95 %. Finished runs are kept.
+depth network sees these pictures, without labels. The study "colours" compares the rules of
+MODEL.DEPTH_MIX.STRONG.COLOR_RULE on the tiny streets, with fewer iterations. Differences between
+arms are paired by seed, with a bootstrap interval of 95 %. Finished runs are kept.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ SIZES = ("mini", "small", "tiny")
 CAMVID = "camvid"
 STUDIES = {size: f"depth_mix/streets/semseg_mobilenetv2_{size}.yaml" for size in SIZES}
 STUDIES[CAMVID] = "depth_mix/camvid/semseg_mobilenetv2_fpn.yaml"
+COLOURS = "colours"
+STUDIES[COLOURS] = STUDIES["tiny"]
 CAMVID_DEPTH = ("depth/camvid/mobilenetv2.yaml", "camvid_train")
 PREDICT = ROOT / "tools" / "predict_depth.py"
 CONTROLS = ("shuffled", "constant", "flipped")
@@ -49,6 +52,9 @@ ARMS: dict[str, list[Any]] = {
     "DepthMix": [],
     **{f"DepthMix, {control}": [] for control in CONTROLS},
 }
+PUBLISHED_COLOURS = "published colours"
+ARMS[PUBLISHED_COLOURS] = ["MODEL.DEPTH_MIX.STRONG.COLOR_RULE", "published"]
+COLOUR_OPTIONS = ["SOLVER.MAX_ITER", 320, "TEST.EVAL_PERIOD", 320]
 METRICS = {"mIoU": "sem_seg/mIoU", "boundary IoU": "sem_seg/mBoundaryIoU"}
 DRAWS = 10000
 
@@ -164,8 +170,12 @@ def compare(runs: list[studies.Run]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run a study and write ``benchmarks/results/depthmix_<study>.json``."""
-    parser = studies.study_parser(__doc__, "depthmix", STUDIES, ARMS, seeds=range(1, 9))
+    usual = [arm for arm in ARMS if arm != PUBLISHED_COLOURS]
+    parser = studies.study_parser(__doc__, "depthmix", STUDIES, ARMS, usual, range(1, 9))
     args = studies.parse_study(parser)
+    if args.study == COLOURS:
+        args.arms = [SUPERVISED, "DepthMix", PUBLISHED_COLOURS]
+        args.opts = [*COLOUR_OPTIONS, *args.opts]
     if args.study == CAMVID:
         args.arms = [arm for arm in args.arms if arm.partition(", ")[2] not in CONTROLS]
         learn_disparity(args.work / "disparity", args.threads, *CAMVID_DEPTH)

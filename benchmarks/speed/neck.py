@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Callable
 
 import torch
@@ -24,10 +25,13 @@ from drfpn_da.modeling import DRFPNNeck
 
 CHANNELS = {"res2": 256, "res3": 512, "res4": 1024, "res5": 2048}
 _OFF: dict[str, Any] = {"ppm": None, "srb": None, "crb": None}
+# DRFPN in a batch of which every picture but the first is narrower.
+PADDED = "DRFPN beside padding"
 NECKS: dict[str, dict[str, Any]] = {
     "FPN": {"bottom_up_path": False, **_OFF},
     "PAFPN": _OFF,
     "DRFPN": {},
+    PADDED: {},
     "DRFPN authors": {"authors_compat": True},
 }
 
@@ -56,17 +60,29 @@ def build_inputs(args: argparse.Namespace) -> dict[str, torch.Tensor]:
     }
 
 
+def picture_sizes(name: str, args: argparse.Namespace) -> list[tuple[int, int]] | None:
+    """Sizes of the pictures that a neck is told, if it is."""
+    height, width = args.size
+    narrow = [(height, width * 3 // 4)] * (args.batch - 1)
+    return [(height, width), *narrow] if name == PADDED else None
+
+
 def run_once(
-    neck: DRFPNNeck, inputs: dict[str, torch.Tensor], backward: bool, args: argparse.Namespace
+    neck: DRFPNNeck,
+    inputs: dict[str, torch.Tensor],
+    backward: bool,
+    args: argparse.Namespace,
+    name: str = "",
 ) -> float:
     """Seconds of one pass, synchronised."""
+    sizes = picture_sizes(name, args)
     amp: contextlib.AbstractContextManager = contextlib.nullcontext()
     if args.amp:
         amp = torch.autocast(args.device, dtype=getattr(torch, args.amp))
 
     def once() -> None:
         with amp, torch.set_grad_enabled(backward):
-            total = sum(x.float().mean() for x in neck(inputs).values())
+            total = sum(x.float().mean() for x in neck(inputs, sizes).values())
         if backward:
             total.backward()
 
@@ -77,13 +93,13 @@ def peak_memory(name: str, args: argparse.Namespace) -> float:
     """MiB that one forward and backward needs above model and inputs."""
     if args.device == "cuda":
         neck, inputs = build_neck(name).cuda(), build_inputs(args)
-        return peak_growth(lambda: run_once(neck, inputs, True, args), "cuda")
+        return peak_growth(lambda: run_once(neck, inputs, True, args, name), "cuda")
     return peak_of_new_process("benchmarks.speed.neck", name)
 
 
 def _peak_rss_growth(name: str, args: argparse.Namespace) -> float:
     neck, inputs = build_neck(name), build_inputs(args)
-    return peak_growth(lambda: run_once(neck, inputs, True, args), "cpu")
+    return peak_growth(lambda: run_once(neck, inputs, True, args, name), "cpu")
 
 
 def _timed_passes(
@@ -94,7 +110,8 @@ def _timed_passes(
         necks = {name: neck.to(memory_format=torch.channels_last) for name, neck in necks.items()}
     for backward in (False, True):
         for name, neck in necks.items():
-            yield name, backward, lambda n=neck, b=backward: run_once(n, inputs, b, args)
+            run = partial(run_once, neck, inputs, backward, args, name)
+            yield name, backward, run
         for label, names in [("plain formulas", ()), *((f"without {s}", (s,)) for s in STEPS)]:
 
             def plain(names: tuple = names, b: bool = backward) -> float:

@@ -16,7 +16,7 @@ from drfpn_da.layers import ChannelRefinementBlock, PyramidPooling, SpatialRefin
 Step = tuple[object, str, Callable]
 
 
-def _pool_by_concatenation(self: PyramidPooling, x: Tensor) -> Tensor:
+def _pool_by_concatenation(self: PyramidPooling, x: Tensor, cells: None) -> Tensor:
     reduced = self.reduce(x)
     maps = [
         F.interpolate(
@@ -34,7 +34,7 @@ def _merge_in_passes(self: SpatialRefinementBlock, low: Tensor, high: Tensor) ->
 
 
 def _refine_in_passes(
-    self: ChannelRefinementBlock, supervisor: Tensor, x: Tensor, down: Tensor
+    self: ChannelRefinementBlock, supervisor: Tensor, x: Tensor, down: Tensor, *cells: None
 ) -> Tensor:
     gate = self.gate_act(self.gate(F.adaptive_avg_pool2d(supervisor, 1)))
     refined = torch.relu(self.input(x)) * gate

@@ -8,12 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 logger = logging.getLogger(__name__)
 
 #: What training programs put before the names, as "module." of data parallelism. Where two fit
-#: equally well, the first is taken: a teacher rather than its student.
-PREFIXES = ("module.", "model.", "ema.", "modelTeacher.", "student.", "modelStudent.")
+#: equally well, the first is taken: an average or teacher rather than the model that learns.
+PREFIXES = (
+    *("ema.", "ema_model.", "modelTeacher.", "teacher."),
+    *("module.", "model.", "student.", "modelStudent."),
+)
 
 #: Name -> shape; None where a lazy module takes any shape.
 Shapes = Mapping[str, Optional[tuple[int, ...]]]
@@ -26,7 +31,6 @@ def read_weights(file: str) -> Any:
     tensors alone is returned as it is.
 
     Raises:
-        ImportError: a ``.safetensors`` file, and safetensors is not installed.
         EOFError: a ``.safetensors`` file is damaged.
         pickle.UnpicklingError, RuntimeError: another file is damaged or holds other objects.
     """
@@ -42,13 +46,6 @@ def read_weights(file: str) -> Any:
 
 
 def _read_safetensors(file: str) -> dict[str, torch.Tensor]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ImportError(
-            f"{file} needs safetensors ({error}): pip install 'drfpn_da[safetensors]'"
-        ) from error
     try:
         return load_file(file)
     except SafetensorError as error:

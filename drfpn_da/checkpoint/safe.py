@@ -232,8 +232,8 @@ def _first_line(error: Exception) -> str:
 class PredictionCheckpointer(SafeCheckpointer):
     """A checkpointer for models that predict with what is loaded, without further training.
 
-    A tensor of another shape, or a part of which the file has nothing, would predict at random:
-    both are refused.
+    A tensor of another shape, or one that is not in the file, would predict at random: both are
+    refused. Without a file, what is random is said in the log.
 
     Args:
         model: in which ``training_parts`` may list children that predictions do not need.
@@ -247,6 +247,12 @@ class PredictionCheckpointer(SafeCheckpointer):
     ) -> None:
         super().__init__(model, save_dir, **checkpointables)
         self._part = part
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load a checkpoint; see the class for what is refused."""
+        if not path:
+            self.logger.warning("No weights are given: predictions are those of a random model")
+        return super().load(path, *args, **kwargs)
 
     def _check(self, fit: Fit) -> None:
         fit.refuse_mismatch(

@@ -10,8 +10,8 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_argument_parser
 
-from .check import check_config
-from .merge import add_drfpn_da_config
+from . import safe_yaml
+from .tree import add_drfpn_da_config, check_config
 from .unknown_keys import contradictions, leaf_keys, unknown_in_file, unknown_key_message
 
 logger = logging.getLogger(__name__)
@@ -119,14 +119,15 @@ def find_config_file(name: str) -> str:
 
 
 def merge_file(cfg: CfgNode, path: str) -> None:
-    """Merge a YAML file into ``cfg``.
+    """Merge a YAML file into ``cfg``; code in it is refused, not run.
 
     Raises:
         KeyError: an unknown key; the message names its file (which may be a base) and near keys.
-        ValueError: a value of the wrong type, or below a key that has a value itself.
+        ValueError: a value of the wrong type, or below a key that has a value itself; a tag that
+            would run code.
     """
     try:
-        cfg.merge_from_file(path)
+        safe_yaml.merge_file(cfg, path)
     except KeyError:
         unknown = unknown_in_file(path, cfg)
         if unknown is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 
-BASE_KEY = "_BASE_"
+from .safe_yaml import BASE_KEY, base_files
 
 
 def leaf_keys(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -46,11 +45,13 @@ def unknown_in_file(path: str, cfg: CfgNode) -> tuple[str, str] | None:
     with PathManager.open(path, "r") as file:
         # The base loader reads any tag without evaluating it.
         tree = yaml.load(file, Loader=yaml.BaseLoader) or {}
-    base = tree.pop(BASE_KEY, None)
+    bases = base_files(tree, path)
+    tree.pop(BASE_KEY, None)
     for key in leaf_keys(tree):
         if not _exists(key, known):
             return key, path
-    return unknown_in_file(_resolve(base, path), cfg) if base else None
+    found = (unknown_in_file(base, cfg) for base in bases)
+    return next((unknown for unknown in found if unknown), None)
 
 
 def contradictions(path: str, cfg: CfgNode) -> list[str]:
@@ -75,8 +76,3 @@ def _exists(key: str, known: set[str]) -> bool:
         or any(k.startswith(key + ".") for k in known)
         or key == "VERSION"
     )
-
-
-def _resolve(base: str, path: str) -> str:
-    base = os.path.expanduser(base)
-    return base if "://" in base else os.path.join(os.path.dirname(path), base)

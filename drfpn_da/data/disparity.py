@@ -22,20 +22,22 @@ class DisparityMapper:
     """Adds "disparity" to the samples of a mapper.
 
     Geometric transforms (resizing, flip, crop) move it as they move labels, to the nearest pixel:
-    no values between a thing and what is behind it. Its values stay what they are, for they are
+    no values between a thing and what is behind it. They do not change its values, for these are
     compared among pictures of one size. Photometric transforms leave it alone.
 
     Args:
         mapper: with detectron2's ``augmentations``, as ``DatasetMapper``; it is copied.
         root: folder with a file for each picture, as ``tools/predict_depth.py`` writes it; "": the
             file of the record's "disparity_file_name".
-        normalize: stretch the disparity of the whole picture to [0, 1] before the transforms.
+        normalize: stretch the disparity of the whole picture to [0, 1], before the transforms (as
+            the published code of arXiv 2012.10782 does), so that what a crop shows does not change
+            the values of what is in it. False: leave it in the unit of the file.
 
     Raises:
         ValueError: the mapper has no augmentations to follow.
     """
 
-    def __init__(self, mapper: Any, root: str = "", normalize: bool = False) -> None:
+    def __init__(self, mapper: Any, root: str = "", normalize: bool = True) -> None:
         self._mapper: Mapper
         self._mapper, self.augmentations = record_transforms(mapper, "disparity")
         self._root, self._normalize = root, normalize

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, get_detection_dataset_dicts
+from detectron2.data import DatasetMapper
 
 from .disparity import DISPARITY_FIELDS, DisparityMapper
 from .loader import build_train_loader, loader_options
-from .subset import labelled_records
+from .subset import training_records
 from .target_mapper import picture_only
 
 #: Meta-architectures that learn disparity from files.
@@ -23,11 +23,8 @@ def build_disparity_loader(cfg: CfgNode) -> Any:
     label is read. Disparity is that of ``INPUT.DISPARITY.ROOT``, or of the records, stretched to
     [0, 1] in each picture.
     """
-    records = labelled_records(cfg) or get_detection_dataset_dicts(
-        cfg.DATASETS.TRAIN, filter_empty=False
-    )
     return build_train_loader(
-        [picture_only(record, DISPARITY_FIELDS) for record in records],
-        mapper=DisparityMapper(DatasetMapper(cfg, True), cfg.INPUT.DISPARITY.ROOT, normalize=True),
+        [picture_only(record, DISPARITY_FIELDS) for record in training_records(cfg)],
+        mapper=DisparityMapper(DatasetMapper(cfg, True), cfg.INPUT.DISPARITY.ROOT),
         **loader_options(cfg),
     )

@@ -31,7 +31,7 @@ class PatchMapper:
     A sample has "image", (3, H, W) uint8, and of the record "file_name", "height", "width",
     "image_id", "class_id" and "sample_index" where there. In training the picture is moved,
     flipped and jittered in colour; a sample without class then also has "clean_image", the picture
-    as in evaluation, from which its soft label is made.
+    as in evaluation, from which its soft label is made. With ``clean_labelled`` all samples have.
 
     Args:
         is_train: augment.
@@ -40,6 +40,8 @@ class PatchMapper:
         flip: "horizontal" or "none".
         color_jitter: see ``INPUT.PATCH.COLOR_JITTER``.
         image_format: as for detectron2's ``read_image``; "RGB" or "BGR".
+        clean_labelled: give samples with a class "clean_image", too, for labels by the statistics
+            of whole batches.
 
     Raises:
         ValueError: an argument out of range; names the key.
@@ -55,6 +57,7 @@ class PatchMapper:
         flip: str = "horizontal",
         color_jitter: Sequence[float] = (),
         image_format: str = "RGB",
+        clean_labelled: bool = False,
     ) -> None:
         if len(size) != 2 or min(size) < 1:
             raise ValueError(f"INPUT.PATCH.SIZE is {list(size)}; write [height, width]")
@@ -72,12 +75,12 @@ class PatchMapper:
             raise ValueError(f"INPUT.FORMAT is '{image_format}'; a classifier knows RGB and BGR")
         self.is_train, self._pad, self._flip = is_train, pad, flip
         self._size = (int(size[0]), int(size[1]))
-        self._format = image_format
+        self._format, self._clean_labelled = image_format, clean_labelled
         self._jitter = v2.ColorJitter(*color_jitter) if color_jitter else None
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool) -> dict[str, Any]:
-        """Read ``INPUT.PATCH``, ``INPUT.RANDOM_FLIP`` and ``INPUT.FORMAT``."""
+        """Read ``INPUT.PATCH``, ``INPUT.RANDOM_FLIP``, ``INPUT.FORMAT`` and how labels are made."""
         node = cfg.INPUT.PATCH
         return {
             "is_train": is_train,
@@ -86,6 +89,7 @@ class PatchMapper:
             "flip": cfg.INPUT.RANDOM_FLIP,
             "color_jitter": node.COLOR_JITTER,
             "image_format": cfg.INPUT.FORMAT,
+            "clean_labelled": cfg.MODEL.SOFT_LABELS.BATCH_STATISTICS,
         }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +103,7 @@ class PatchMapper:
             picture = np.asarray(resized)
         clean = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
         sample["image"] = self._augment(clean) if self.is_train else clean
-        if self.is_train and "class_id" not in record:
+        if self.is_train and (self._clean_labelled or "class_id" not in record):
             sample["clean_image"] = clean
         return sample
 

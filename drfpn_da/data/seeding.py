@@ -1,4 +1,4 @@
-"""Random numbers that depend on where they are used, not on what was drawn before."""
+"""Uses of a run's seed, and the global generators; see :mod:`drfpn_da.functional.generators`."""
 
 from __future__ import annotations
 
@@ -10,30 +10,19 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from ..functional.generators import derive_seed
+
+__all__ = ["Stream", "derive_seed", "seed_everything", "seeded"]
+
 
 class Stream(enum.IntEnum):
-    """Independent uses of one run's seed."""
+    """Independent uses of one run's seed, the first number of a position for ``derive_seed``."""
 
     SAMPLER = 0
     SAMPLE = 1
     STEP = 2
     MODEL = 3
     TARGET = 4
-
-
-def derive_seed(seed: int, stream: Stream, *position: int) -> int:
-    """Mix a run's seed with a position into a seed of its own.
-
-    Args:
-        seed: seed of the run, not negative.
-        stream: which use of it.
-        position: non-negative numbers, for example iteration and rank.
-
-    Returns:
-        An integer in [0, 2**32), well spread even for neighbouring positions.
-    """
-    sequence = np.random.SeedSequence([seed, int(stream), *position])
-    return int(sequence.generate_state(1, np.uint32)[0])
 
 
 def seed_everything(seed: int) -> None:

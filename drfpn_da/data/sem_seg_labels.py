@@ -37,16 +37,20 @@ class LabelIdMapper:
         sample = self._mapper(record)
         if sample is None or "sem_seg" not in sample:
             return sample
-        labels: torch.Tensor = sample["sem_seg"]
-        strange = (labels != self._ignore) & ((labels < 0) | (labels >= self._classes))
-        if strange.any():
-            raise ValueError(
-                f"{record.get('sem_seg_file_name', record.get('file_name'))}: label "
-                f"{int(labels[strange][0])} is neither one of the {self._classes} classes (0 to "
-                f"{self._classes - 1}) nor the ignored label {self._ignore}. Correct the file, "
-                "MODEL.SEM_SEG_HEAD.NUM_CLASSES or MODEL.SEM_SEG_HEAD.IGNORE_VALUE."
-            )
+        name = record.get("sem_seg_file_name", record.get("file_name"))
+        refuse_strange_ids(sample["sem_seg"], self._classes, self._ignore, name)
         return sample
+
+
+def refuse_strange_ids(labels: torch.Tensor, classes: int, ignore: int, name: Any) -> None:
+    """Raise ValueError, naming the file and the id, if a label is no class and not ignored."""
+    strange = (labels != ignore) & ((labels < 0) | (labels >= classes))
+    if strange.any():
+        raise ValueError(
+            f"{name}: label {int(labels[strange][0])} is neither one of the {classes} classes (0 "
+            f"to {classes - 1}) nor the ignored label {ignore}. Correct the file, "
+            "MODEL.SEM_SEG_HEAD.NUM_CLASSES or MODEL.SEM_SEG_HEAD.IGNORE_VALUE."
+        )
 
 
 class SkipUnlabelled:

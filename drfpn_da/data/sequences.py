@@ -125,15 +125,16 @@ class NeighbourMapper:
     Args:
         mapper: with detectron2's ``augmentations`` and ``image_format``, as ``DatasetMapper``; it
             is copied.
+        required: refuse records without neighbours or intrinsics; else they pass as they are.
 
     Raises:
         ValueError: the mapper has no augmentations to follow.
     """
 
-    def __init__(self, mapper: Any) -> None:
+    def __init__(self, mapper: Any, required: bool = True) -> None:
         self._mapper: Mapper
         self._mapper, self.augmentations = record_transforms(mapper, "neighbouring frames")
-        self.image_format = mapper.image_format
+        self.image_format, self._required = mapper.image_format, required
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Return the sample with the fields of :class:`SequenceMapper`, without jitter.
@@ -141,10 +142,11 @@ class NeighbourMapper:
         Raises:
             ValueError: as :class:`SequenceMapper`.
         """
-        _refuse_incomplete(record)
+        if self._required:
+            _refuse_incomplete(record)
         sample: dict[str, Any] | None = self._mapper(record)
-        if sample is None:
-            return None
+        if sample is None or _missing(record):
+            return sample
         size, transforms = self.augmentations.size, self.augmentations.transforms
         for key, image in ((FRAME_FILES[0], FRAME_IMAGES[0]), (FRAME_FILES[2], FRAME_IMAGES[2])):
             frame = detection_utils.read_image(record[key], format=self.image_format)

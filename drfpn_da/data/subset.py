@@ -39,6 +39,16 @@ def labelled_records(cfg: CfgNode) -> Records | None:
     return chosen
 
 
+def training_records(cfg: CfgNode) -> Records:
+    """Return the records of DATASETS.TRAIN that are trained on, without labels too.
+
+    Errors are those of :func:`labelled_records`.
+    """
+    return labelled_records(cfg) or list(
+        get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=False)
+    )
+
+
 def pick_random(records: Records, count: int, seed: int) -> Records:
     """Return the first ``count`` records of a permutation by ``seed``; larger counts contain it.
 

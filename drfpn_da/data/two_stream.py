@@ -17,9 +17,11 @@ from detectron2.data import DatasetCatalog, DatasetMapper
 
 from .checked_mapper import Mapper, SkipUnreadable
 from .disparity import DISPARITY_FIELDS, DisparityMapper
+from .given_labels import GIVEN_FILE, GivenLabelMapper, give_labels, gives_labels
 from .loader import TrainLoader, build_train_loader, check_batch_size, loader_options
 from .seeding import Stream, derive_seed
 from .sequences import SEQUENCE_FIELDS, NeighbourMapper, keep_sequences
+from .subset import training_records
 from .target_mapper import TargetMapper, picture_only
 from .validate import adapts, check_registered, require_target
 from .view_geometry import GeometryMapper
@@ -97,13 +99,19 @@ def _target_from_config(cfg: CfgNode, mapper: Mapper | None = None) -> dict[str,
         _refuse_changed_colours(cfg)
         mapper, keep = NeighbourMapper(mapper), SEQUENCE_FIELDS
     if cfg.INPUT.DISPARITY.ENABLED:
-        mapper = DisparityMapper(mapper, cfg.INPUT.DISPARITY.ROOT)
+        normalize = cfg.MODEL.DEPTH_MIX.COMPARE == "normalized_disparity"
+        mapper = DisparityMapper(mapper, cfg.INPUT.DISPARITY.ROOT, normalize)
         keep = (*keep, *DISPARITY_FIELDS)
     if cfg.MODEL.PSEUDO_LABEL.STORE.ENABLED:
         mapper = GeometryMapper(mapper, "MODEL.PSEUDO_LABEL.STORE")
+    if gives_labels(cfg):
+        head = cfg.MODEL.SEM_SEG_HEAD
+        mapper = GivenLabelMapper(mapper, head.NUM_CLASSES, head.IGNORE_VALUE)
     dataset = get_target_dicts(cfg.DATASETS.TARGET, keep)
     if sequences and isinstance(dataset, list):
         dataset = keep_sequences(dataset, ", ".join(cfg.DATASETS.TARGET), "DATASETS.TARGET")
+    if gives_labels(cfg):
+        dataset, keep = give_labels(dataset, training_records(cfg)), (*keep, GIVEN_FILE)
     return {
         **loader_options(cfg),
         "dataset": dataset,
@@ -121,6 +129,26 @@ def _refuse_changed_colours(cfg: CfgNode) -> None:
             f"INPUT.TARGET_VIEWS begins with '{cfg.INPUT.TARGET_VIEWS[0]}', but the objective "
             "SelfSupervisedDepth compares a frame with its neighbours: write 'weak' first"
         )
+
+
+def _source_mapper(cfg: CfgNode) -> Mapper | None:
+    """Return the mapper of labelled pictures, None for the usual one.
+
+    Raises:
+        ValueError: depth shall be learnt from them, but none has neighbours, or their colours are
+            changed.
+    """
+    if not (cfg.MODEL.DEPTH.ON_LABELLED and "SelfSupervisedDepth" in cfg.MODEL.ADAPT.OBJECTIVES):
+        return None
+    key = "MODEL.DEPTH.ON_LABELLED"
+    if cfg.INPUT.SOURCE_VIEW != "weak":
+        raise ValueError(
+            f"{key} is True, but INPUT.SOURCE_VIEW is '{cfg.INPUT.SOURCE_VIEW}', and a frame is "
+            "compared with its neighbours: write INPUT.SOURCE_VIEW weak, or ON_LABELLED False"
+        )
+    # Those without neighbours stay, for their labels.
+    keep_sequences(training_records(cfg), ", ".join(cfg.DATASETS.TRAIN), key)
+    return NeighbourMapper(DatasetMapper(cfg, True), required=False)
 
 
 @configurable(from_config=_target_from_config)
@@ -174,7 +202,8 @@ def _from_config(cfg: CfgNode) -> dict[str, Any]:
         cfg.DATASETS.TRAIN = cfg.DATASETS.TARGET
         cfg.DATASETS.LABELLED.COUNT, cfg.DATASETS.LABELLED.FILE = 0, ""
         return {"source": build_train_loader(cfg), "target": None}
-    source, target = build_train_loader(cfg), build_target_loader(cfg)
+    source = build_train_loader(cfg, mapper=_source_mapper(cfg))
+    target = build_target_loader(cfg)
     if not set(cfg.DATASETS.TRAIN) & set(cfg.DATASETS.TARGET):  # which is said elsewhere
         _say_overlap(source, target)
     return {"source": source, "target": target}

@@ -199,6 +199,17 @@ def class_names(name: str, field: str = "thing_classes") -> list[str] | None:
     return meta.get(field, None)
 
 
+def check_class_count(key: str, count: int, name: str, names: Sequence[str]) -> None:
+    """Raise ValueError if a data set has other classes, by number, than ``key`` says."""
+    if count != len(names):
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise ValueError(
+            f"{key} is {count}, but dataset '{name}' has {len(names)} classes ({shown}); "
+            f"write {key} {len(names)}, or give a model trained on {count} classes the labels of "
+            "those alone"
+        )
+
+
 def _check_labelled(cfg: CfgNode, name: str, split: str) -> None:
     detector = configured_detector(cfg)
     for _, field in CLASS_KEYS.get(detector, []):
@@ -214,14 +225,7 @@ def _check_classes(cfg: CfgNode, name: str, key: str, field: str) -> None:
     names = class_names(name, field)
     if not names:
         return
-    count = int(lookup(cfg, key))
-    if count != len(names):
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        raise ValueError(
-            f"{key} is {count}, but dataset '{name}' has {len(names)} classes ({shown}); "
-            f"write {key} {len(names)}, or give a model trained on {count} classes the labels of "
-            "those alone"
-        )
+    check_class_count(key, int(lookup(cfg, key)), name, names)
     ignore = MetadataCatalog.get(name).get("ignore_label", None)
     value = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     if field == "stuff_classes" and ignore is not None and ignore != value:

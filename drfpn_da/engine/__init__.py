@@ -1,6 +1,7 @@
 """Training: the trainer, its hooks, and the start of a run."""
 
 from .accumulation import accumulate_gradients
+from .clipping import clip_gradients
 from .dense_label_hook import DenseLabelHook
 from .depth_student import StudentUncertainty
 from .domain_features import pool_features
@@ -33,6 +34,7 @@ __all__ = [
     "accumulate_gradients",
     "amp_trainer",
     "build_ddp_model",
+    "clip_gradients",
     "evaluate_lazy",
     "launch",
     "pool_features",

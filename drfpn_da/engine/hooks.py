@@ -22,6 +22,8 @@ from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 from PIL import Image
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import SequentialSampler
 
 from ..data.checked_mapper import CheckedMapper
 from ..data.seeding import Stream, derive_seed, seed_everything
@@ -48,27 +50,77 @@ class StepSeed(HookBase):
 class RunningNormalizer(HookBase):
     """Saves the running number of positives by which RetinaNet and FCOS divide their losses.
 
-    detectron2 keeps it as a plain number, which no checkpoint of the model holds: without it a
-    resumed run would begin to count anew.
+    detectron2 keeps it as a plain number, one in each process, which no checkpoint of the model
+    holds: without it a resumed run would begin to count anew.
     """
 
-    def state_dict(self) -> dict[str, float]:
-        """Return the numbers so far, by the names of their modules."""
+    def __init__(self) -> None:
+        self._gathered: list[dict[str, float]] = []
+
+    def after_step(self) -> None:
+        """Tell all processes the numbers of all: whoever saves has them."""
+        own = self._own()
+        if own:
+            self._gathered = comm.all_gather(own)
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """Return the numbers of all processes so far, by the names of their modules."""
+        numbers = self._gathered or [self._own()]
+        return {name: [one[name] for one in numbers] for name in numbers[0]}
+
+    def load_state_dict(self, state: dict[str, list[float] | float]) -> None:
+        """Go on from saved numbers; with another number of processes, from their mean."""
+        detectors = self._detectors()
+        for name in detectors.keys() & state.keys():
+            saved = state[name]
+            numbers = saved if isinstance(saved, list) else [saved]  # one, in older checkpoints
+            detectors[name].loss_normalizer = (
+                numbers[comm.get_rank()]
+                if len(numbers) == comm.get_world_size()
+                else sum(numbers) / len(numbers)
+            )
+        self._gathered = []
+
+    def _own(self) -> dict[str, float]:
         return {
             name: module.loss_normalizer
             for name, module in self._detectors().items()
             if hasattr(module, "loss_normalizer")
         }
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Go on from saved numbers."""
-        detectors = self._detectors()
-        for name in detectors.keys() & state.keys():
-            detectors[name].loss_normalizer = state[name]
-
     def _detectors(self) -> dict[str, DenseDetector]:
         modules = unwrap(self.trainer.model).named_modules()
         return {name: m for name, m in modules if isinstance(m, DenseDetector)}
+
+
+class SharedStatistics(HookBase):
+    """Averages the running statistics of batch norms over the processes after each step.
+
+    Each process normalises by its own pictures and would keep statistics of its own, of which the
+    checkpoint has those of the main process: teachers would label, evaluations would judge, and
+    resumed runs would go on with others than those. Running statistics are means over batches, so
+    their mean over processes is what one process would keep of all the batches.
+    """
+
+    def after_step(self) -> None:
+        """Average; ahead of hooks that evaluate, label or save."""
+        if comm.get_world_size() == 1:
+            return
+        # Norms in evaluation mode keep what they have, to the bit.
+        own = [
+            statistic
+            for module in unwrap(self.trainer.model).modules()
+            if isinstance(module, _BatchNorm) and module.training
+            for statistic in (module.running_mean, module.running_var)
+            if statistic is not None
+        ]
+        if not own:
+            return
+        means = torch.cat([statistic.flatten() for statistic in own])
+        torch.distributed.all_reduce(means)
+        means /= comm.get_world_size()
+        for statistic, mean in zip(own, means.split([statistic.numel() for statistic in own])):
+            statistic.copy_(mean.view_as(statistic))
 
 
 class BestCheckpointer(hooks.BestCheckpointer):
@@ -149,9 +201,12 @@ class PredictionPictures(HookBase):
 
     def _draw(self, name: str, group: str, done: int) -> None:
         records = get_detection_dataset_dicts(name, filter_empty=False)
+        records = records[: self._cfg.TEST.VIS_IMAGES]
         loader = build_detection_test_loader(
-            records[: self._cfg.TEST.VIS_IMAGES],
+            records,
             mapper=CheckedMapper(DatasetMapper(self._cfg, False)),
+            # All of them: the default is this process's share.
+            sampler=SequentialSampler(records),
         )
         model = unwrap(self.trainer.model)
         folder = os.path.join(self._cfg.OUTPUT_DIR, group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -17,12 +18,15 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ..checkpoint import SafeCheckpointer
+from ..config.safe_yaml import load_lazy_config
 from ..config.setup import find_config_file
 from ..data.loader import build_train_loader
 from ..data.seeding import Stream, derive_seed, seed_everything, seeded
 from ..data.two_stream import build_target_loader, build_two_stream_loader
+from ..data.validate import check_class_count, class_names
 from .accumulation import accumulate_gradients
-from .hooks import RunningNormalizer, StepSeed
+from .clipping import clip_gradients
+from .hooks import RunningNormalizer, SharedStatistics, StepSeed
 from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
 from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
 
@@ -43,9 +47,11 @@ def start_lazy_run(args: argparse.Namespace) -> DictConfig:
     Raises:
         FileNotFoundError: no such config.
         FileExistsError: the output folder holds another run.
+        ValueError: the model has another number of classes than a data set.
+        ValueError: the seed is too large.
     """
     args.config_file = find_config_file(args.config_file)
-    cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts)
+    cfg = LazyConfig.apply_overrides(load_lazy_config(args.config_file), args.opts)
     train = cfg.train
     if train.device == "cuda" and not torch.cuda.is_available():
         logger.warning("CUDA is not available: train.device is 'cpu' instead of 'cuda'")
@@ -57,7 +63,8 @@ def start_lazy_run(args: argparse.Namespace) -> DictConfig:
         saved = os.path.join(train.output_dir, "config.yaml")
         if seed < 0 and os.path.isfile(saved):
             seed = OmegaConf.load(saved).train.get("seed", -1)
-    train.seed = shared_seed(seed)
+    train.seed = shared_seed(seed, "train.seed")
+    check_lazy_classes(cfg)
     if "train" in cfg.dataloader:
         _seed_loader(cfg.dataloader.train, train.seed)
     finish_setup(cfg, args, train.output_dir, train.seed)
@@ -75,13 +82,52 @@ def _seed_loader(node: DictConfig, seed: int) -> None:
         node.seed = seed
 
 
+def check_lazy_classes(cfg: DictConfig) -> None:
+    """Check each ``num_classes`` of the model against the data sets of the loaders, by name.
+
+    Those of heads for semantic labels have "sem_seg" in their path; those of backbones are no
+    classes of this training. Target data sets, whose labels are not read, are not checked.
+
+    Raises:
+        ValueError: another number of classes; names the key and the number to write.
+    """
+    counts = {
+        path: count
+        for path, count in _values_of(cfg.get("model", {}), "num_classes", "model")
+        if isinstance(count, int) and "backbone" not in path
+    }
+    for path, names in _values_of(cfg.get("dataloader", {}), "names", "dataloader"):
+        if "target" in path:
+            continue
+        for name in [names] if isinstance(names, str) else names:
+            for key, count in counts.items():
+                field = "stuff_classes" if "sem_seg" in key else "thing_classes"
+                known = class_names(name, field)
+                if known is not None:
+                    check_class_count(key, count, name, known)
+
+
+def _values_of(node: Any, key: str, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every ``key`` below a node of a LazyConfig."""
+    if not isinstance(node, DictConfig):
+        return
+    for name in node:
+        below = f"{path}.{name!s}"
+        # A reference may lead nowhere as long as nothing is built from it.
+        if not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name):
+            if name == key:
+                yield below, node[name]
+            yield from _values_of(node[name], key, below)
+
+
 def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
     """Train the model of a LazyConfig.
 
     Args:
         cfg: with ``model``, ``optimizer``, ``lr_multiplier``, ``dataloader`` and ``train``, as in
-            detectron2's ``configs/common``; ``train.hooks`` may list further hooks, and
-            ``train.accumulation_steps`` says in how many parts a batch runs.
+            detectron2's ``configs/common``; ``train.hooks`` may list further hooks,
+            ``train.accumulation_steps`` says in how many parts a batch runs, and
+            ``train.clip_gradients`` has the arguments of :func:`clip_gradients`.
         resume: continue from the last checkpoint in ``train.output_dir``, if there is one.
 
     Returns:
@@ -92,6 +138,8 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
     logger.info("Model:\n%s", model)
     cfg.optimizer.params.model = model
     optimizer = instantiate(cfg.optimizer)
+    if "clip_gradients" in cfg.train:
+        clip_gradients(optimizer, **cfg.train.clip_gradients)
     # A sampler without a seed draws it from numpy's generator.
     with seeded(derive_seed(cfg.train.seed, Stream.SAMPLER)):
         loader = instantiate(cfg.dataloader.train)
@@ -116,6 +164,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
             StepSeed(cfg.train.seed),
             RunningNormalizer(),
             *(instantiate(hook) for hook in cfg.train.get("hooks", [])),
+            SharedStatistics(),
             hooks.IterationTimer(),
             hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
             hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer) if main else None,

@@ -8,18 +8,34 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver import build_optimizer as build_sgd
-from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
+from detectron2.solver.build import get_default_optimizer_params
 from torch import nn
+
+from .clipping import clip_gradients
 
 Groups = list[dict[str, Any]]
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Return detectron2's SGD, or Adam, with detectron2's parameter groups and clipping.
+    """Return detectron2's SGD, or Adam, with detectron2's parameter groups.
+
+    Clips gradients as ``SOLVER.CLIP_GRADIENTS`` says; see :func:`clip_gradients`.
 
     Raises:
-        ValueError: SOLVER.OPTIMIZER is neither; or see :func:`scale_rates`.
+        ValueError: SOLVER.OPTIMIZER is neither; an unknown way of clipping; or see
+            :func:`scale_rates`.
     """
+    clip = cfg.SOLVER.CLIP_GRADIENTS
+    if not clip.ENABLED:
+        return _build_unclipped(cfg, model)
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.CLIP_GRADIENTS.ENABLED = False
+    optimizer = _build_unclipped(cfg, model)
+    return clip_gradients(optimizer, clip.CLIP_TYPE, clip.CLIP_VALUE, clip.NORM_TYPE)
+
+
+def _build_unclipped(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     solver = cfg.SOLVER
     if solver.OPTIMIZER not in ("SGD", "Adam"):
         raise ValueError(f"SOLVER.OPTIMIZER is '{solver.OPTIMIZER}'; write 'SGD' or 'Adam'")
@@ -35,9 +51,8 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     groups = scale_rates(groups, model, solver.LR_FACTORS)
     common = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
     if solver.OPTIMIZER == "Adam":
-        return maybe_add_gradient_clipping(cfg, torch.optim.Adam)(groups, **common)
-    kind = maybe_add_gradient_clipping(cfg, torch.optim.SGD)
-    return kind(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **common)
+        return torch.optim.Adam(groups, **common)
+    return torch.optim.SGD(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **common)
 
 
 def scale_rates(groups: Groups, model: nn.Module, factors: Sequence[Sequence[Any]]) -> Groups:

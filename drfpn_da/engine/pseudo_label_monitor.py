@@ -97,7 +97,7 @@ class PseudoLabelMonitor(HookBase):
             self._measure()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the labels of the first round."""
+        """Return the wrong labels of the first round."""
         return {"first": dict(self._first)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -115,10 +115,13 @@ class PseudoLabelMonitor(HookBase):
             evaluator = PseudoLabelQualityEvaluator(
                 self._dataset, statistics.thresholds().tolist(), first=self._first
             )
+        known = set(self._first)
         predict = partial(self._model.predict, by=self._labeller)
         with inference_context(self._model):
             results = inference_on_dataset(predict, self._loader, evaluator)
-        for part in comm.all_gather(self._first):
+        # Each process sees its share of the pictures; the main process saves those of all.
+        mine = {name: labels for name, labels in self._first.items() if name not in known}
+        for part in comm.all_gather(mine):
             self._first.update(part)
         if not comm.is_main_process():
             return

@@ -86,6 +86,7 @@ class SCNRelabelHook(HookBase):
         self._recorder = VoteRecorder(self._votes, min_iou, probabilities)
         self._streaks: Streaks = {}
         self._resumed = False
+        self._heads: Any = None  # once training begins: CorrectsLabels
         settings = {
             **asdict(policy),
             "classes": sorted(policy.classes),
@@ -128,7 +129,6 @@ class SCNRelabelHook(HookBase):
     def before_train(self) -> None:
         """Connect to the model's ROI heads; keep a journal that is in the way."""
         heads = require_scn_heads(self.trainer.model)
-        self._heads: CorrectsLabels = heads
         predictor = heads.voting_predictor()
         if predictor.num_classes != self._votes.num_classes:
             raise ValueError(
@@ -136,6 +136,7 @@ class SCNRelabelHook(HookBase):
                 f"have {self._votes.num_classes} classes"
             )
         predictor.recorder = self._recorder
+        self._heads = heads
         if not self._resumed:
             self._journal.set_aside()
         self._correct()
@@ -163,8 +164,9 @@ class SCNRelabelHook(HookBase):
                 self._correct()
 
     def after_train(self) -> None:
-        """Disconnect from the model."""
-        self._heads.voting_predictor().recorder = None
+        """Disconnect from the model, if training began."""
+        if self._heads is not None:
+            self._heads.voting_predictor().recorder = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return votes, streaks and how far the journal is."""

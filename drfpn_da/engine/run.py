@@ -94,8 +94,22 @@ def refuse_other_run(folder: str, resume: bool, key: str) -> bool:
     return found
 
 
-def shared_seed(seed: int) -> int:
-    """Return ``seed``, or if it is negative a random one, the same on all processes."""
+def shared_seed(seed: int, key: str = "SEED") -> int:
+    """Return ``seed``, or if it is negative a random one, the same on all processes.
+
+    Args:
+        seed: as configured.
+        key: config key of it, for the message.
+
+    Raises:
+        ValueError: it is too large for NumPy once a process has added its number, as detectron2's
+            set-up does.
+    """
+    largest = 2**32 - comm.get_world_size()
+    if seed > largest:
+        raise ValueError(
+            f"{key} is {seed}; write at most {largest}, or -1 for one that is drawn at random"
+        )
     return seed if seed >= 0 else comm.all_gather(secrets.randbelow(2**31))[0]
 
 

@@ -64,6 +64,7 @@ class SoftLabelHook(HookBase):
         self._zero_unvisited, self._monitor = zero_unvisited, monitor
         self._truth = torch.tensor(pool.hidden)
         self._first = torch.full_like(self._truth, -1)
+        self._model: Any = None
         if monitor and not (self._truth >= 0).any():
             raise ValueError(
                 "MODEL.SOFT_LABELS.MONITOR compares soft labels with true ones, but no unlabelled "
@@ -133,9 +134,10 @@ class SoftLabelHook(HookBase):
             self._log(changed=float((before != self._labels()).float().mean()))
 
     def after_train(self) -> None:
-        """Disconnect from the model."""
-        self._model.soft_targets = None
-        self._model.relabelled = None
+        """Disconnect from the model, if training began."""
+        if self._model is not None:
+            self._model.soft_targets = None
+            self._model.relabelled = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the table and the first labels."""

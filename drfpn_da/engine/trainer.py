@@ -33,7 +33,13 @@ from ..evaluation import build_evaluators
 from ..modeling.feature_taps import evaluating
 from .accumulation import accumulate_gradients, check_parts
 from .dense_label_hook import build_dense_label_hooks
-from .hooks import PeriodicWriter, PredictionPictures, RunningNormalizer, StepSeed
+from .hooks import (
+    PeriodicWriter,
+    PredictionPictures,
+    RunningNormalizer,
+    SharedStatistics,
+    StepSeed,
+)
 from .mix_pictures import build_mix_pictures
 from .model_selection import (
     add_results,
@@ -210,6 +216,10 @@ class Trainer(DefaultTrainer):
         if cfg.DATASETS.TEST:
             check_evaluation(cfg, self.model)
         relabelling = build_relabel_hooks(cfg, self.model)
+        stock = super().build_hooks()
+        # PreciseBN gives each process statistics of its own again; what comes next saves them.
+        precise = [i for i, hook in enumerate(stock) if isinstance(hook, hooks.PreciseBN)]
+        stock.insert(precise[0] + 1 if precise else 0, SharedStatistics())
         ret = [
             # Their loaders draw random numbers: before the step is seeded.
             *build_dense_label_hooks(cfg),
@@ -218,7 +228,7 @@ class Trainer(DefaultTrainer):
             RunningNormalizer(),
             *relabelling,
             *build_soft_label_hooks(cfg),
-            *super().build_hooks(),
+            *stock,
         ]
         extra: list[HookBase] = []
         if cfg.TEST.AUG.ENABLED:
@@ -230,8 +240,8 @@ class Trainer(DefaultTrainer):
                 extra.append(PredictionPictures(cfg))
         last: list[HookBase] = []
         if isinstance(ret[-1], hooks.PeriodicWriter):
-            stock = ret.pop()
-            last = [PeriodicWriter(stock._writers, stock._period, cfg.TEST.EVAL_PERIOD)]
+            writer = ret.pop()
+            last = [PeriodicWriter(writer._writers, writer._period, cfg.TEST.EVAL_PERIOD)]
         return ret + extra + last
 
     def build_writers(self) -> list[EventWriter]:

@@ -13,6 +13,24 @@ from torch import Tensor
 SOURCE, TARGET = 0, 1
 
 
+def picture_cells(
+    image_sizes: Sequence[tuple[int, int]], stride: int, features: Tensor
+) -> Optional[list[tuple[int, int]]]:
+    """Return (height, width) in cells of the part of each map that lies on a picture.
+
+    Args:
+        image_sizes: (height, width) of each picture before it was padded to the batch's size.
+        stride: pixels per cell.
+        features: (N, C, H, W) map.
+
+    Returns:
+        One for each picture, or None if all of them fill the map.
+    """
+    height, width = (int(size) for size in features.shape[-2:])
+    cells = [(min(-(-h // stride), height), min(-(-w // stride), width)) for h, w in image_sizes]
+    return None if all(size == (height, width) for size in cells) else cells
+
+
 def valid_cells(
     image_sizes: Sequence[tuple[int, int]], stride: int, features: Tensor
 ) -> Optional[Tensor]:
@@ -26,12 +44,12 @@ def valid_cells(
     Returns:
         The mask, or None if every cell is valid.
     """
-    height, width = features.shape[-2:]
-    sizes = [(min(-(-h // stride), height), min(-(-w // stride), width)) for h, w in image_sizes]
-    if all(size == (height, width) for size in sizes):
+    cells = picture_cells(image_sizes, stride, features)
+    if cells is None:
         return None
-    mask = torch.zeros(len(sizes), 1, height, width, dtype=torch.bool, device=features.device)
-    for image, (valid_height, valid_width) in zip(mask, sizes):
+    height, width = features.shape[-2:]
+    mask = torch.zeros(len(cells), 1, height, width, dtype=torch.bool, device=features.device)
+    for image, (valid_height, valid_width) in zip(mask, cells):
         image[:, :valid_height, :valid_width] = True
     return mask
 

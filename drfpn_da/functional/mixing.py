@@ -10,6 +10,9 @@ from torch import Tensor
 
 from .mix_masks import next_in_cycle
 
+#: Field of a target sample with the (H, W) labels of its picture, where they may be known.
+GIVEN_LABELS = "given_labels"
+
 
 def mix_with_next(values: Tensor, masks: Tensor) -> Tensor:
     """Take each pixel from picture ``i`` where its mask is True, else from ``(i + 1) mod N``.

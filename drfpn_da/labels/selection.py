@@ -35,7 +35,13 @@ Uncertainty = Callable[[Sequence[int]], Tensor]
 
 
 def random_order(pool: int, seed: int) -> list[int]:
-    """Return the legacy NumPy permutation of a seed; its first entry starts the other methods."""
+    """Return the legacy NumPy permutation of a seed; its first entry starts the other methods.
+
+    Raises:
+        ValueError: NumPy takes no such seed.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"the seed of a selection is {seed}; write one in [0, {2**32 - 1}]")
     # RandomState is frozen for good: the published seeds 42, 43, 44 keep their meaning.
     return np.random.RandomState(seed).permutation(pool).tolist()
 

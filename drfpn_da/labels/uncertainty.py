@@ -15,14 +15,15 @@ FAR, BONNET = 0.07, 0.87
 def student_error(teacher: Tensor, student: Tensor) -> Tensor:
     """Return the (N,) mean of ``|log(1 + d_S) - log(1 + d_T)|`` over whole pictures.
 
-    Pixels count as 0 where the teacher's disparity, its largest within 7x7 pixels, is below 0.07,
-    and in the lowest 13 % of the rows.
+    Pixels count as 0 within three rows and columns of one where the teacher's disparity is below
+    0.07 (the mask of what is far, dilated by 7x7), and from row ``int(0.87 H)`` on.
 
     Args:
         teacher: (N, H, W) disparity in [0, 1], stretched to that range in each picture.
         student: (N, H, W) disparity in [0, 1].
     """
     first, second = teacher[:, None], student[:, None]
-    near = F.max_pool2d(first, 7, stride=1, padding=3) >= FAR
-    rows = torch.arange(first.shape[2], device=first.device) <= BONNET * first.shape[2]
-    return log_disparity_error(first, second, near & rows[:, None])
+    far = F.max_pool2d((first < FAR).float(), 7, stride=1, padding=3) > 0
+    height = first.shape[2]
+    rows = torch.arange(height, device=first.device) < int(BONNET * height)
+    return log_disparity_error(first, second, ~far & rows[:, None])

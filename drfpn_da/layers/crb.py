@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import torch
 from detectron2.layers import Conv2d
 from torch import Tensor, nn
 
+from ..functional import pool_adaptive_average
+from ..functional.pooling import Cells
+from .masked import conv_on_pictures
 from .norm import build_norm
 
 _CLOSED_GATE = -3.0  # sigmoid: 0.047
@@ -68,13 +73,23 @@ class ChannelRefinementBlock(nn.Module):
         if isinstance(self.gate_act, nn.Sigmoid) and self.gate.bias is not None:
             nn.init.constant_(self.gate.bias, _CLOSED_GATE)
 
-    def forward(self, supervisor: Tensor, x: Tensor, downsampled: Tensor) -> Tensor:
+    def forward(
+        self,
+        supervisor: Tensor,
+        x: Tensor,
+        downsampled: Tensor,
+        supervisor_cells: Optional[Cells] = None,
+        cells: Optional[Cells] = None,
+    ) -> Tensor:
         """Return the refined map plus ``downsampled``.
 
         Args:
             supervisor: (N, C, 2H or 2H - 1, 2W or 2W - 1), the finer map.
             x: (N, C, H, W), the coarse map.
             downsampled: (N, C, H, W), the strided convolution of the finer map.
+            supervisor_cells: (height, width) in cells of ``supervisor`` of each picture, which
+                alone is averaged; None: no padding.
+            cells: in those of ``x``, for the statistics of a group norm.
 
         Raises:
             ValueError: a batch norm on the gate meets a training batch of one.
@@ -85,7 +100,11 @@ class ChannelRefinementBlock(nn.Module):
                 "set MODEL.DRFPN.CRB.GATE_NORM to '' or 'GN' (and AUTHORS_COMPAT False), "
                 "or raise SOLVER.IMS_PER_BATCH"
             )
-        gate = self.gate_act(self.gate(supervisor.mean((2, 3), keepdim=True)))
-        refined = torch.relu(self.input(x))
+        if supervisor_cells is None:
+            mean = supervisor.mean((2, 3), keepdim=True)
+        else:
+            mean = pool_adaptive_average(supervisor, 1, supervisor_cells)
+        gate = self.gate_act(self.gate(mean))
+        refined = torch.relu(conv_on_pictures(self.input, x, cells))
         base = downsampled + x if self.residual else downsampled
         return torch.addcmul(base, refined, gate)

@@ -6,9 +6,11 @@ from typing import Optional
 
 import torch
 import torch.nn.functional as F
+from detectron2.layers import Conv2d
 from torch import Tensor, nn
 
 from ..functional import at_least_float32
+from ..functional.pooling import Cells
 
 
 def blank(x: Tensor, mask: Optional[Tensor]) -> Tensor:
@@ -43,6 +45,47 @@ def apply_norm(norm: nn.Module, x: Tensor, mask: Optional[Tensor]) -> Tensor:
     out = by_cell.new_zeros(by_cell.shape, dtype=normalised.dtype)
     out[cells] = normalised
     return out.permute(0, 3, 1, 2)
+
+
+def conv_on_pictures(conv: Conv2d, x: Tensor, cells: Optional[Cells]) -> Tensor:
+    """Apply a convolution and its norm, the norm by :func:`norm_on_pictures`.
+
+    Args:
+        conv: detectron2's, of stride 1 and without activation.
+        x: (N, C, H, W).
+        cells: (height, width) in cells of each picture; None: no padding.
+    """
+    if cells is None or conv.norm is None:
+        result: Tensor = conv(x)
+        return result
+    x = F.conv2d(x, conv.weight, conv.bias, padding=conv.padding)
+    return norm_on_pictures(conv.norm, x, cells)
+
+
+def norm_on_pictures(norm: nn.Module, x: Tensor, cells: Optional[Cells]) -> Tensor:
+    """Apply a norm; a group norm sees the pictures only, and leaves zeros outside of them.
+
+    Other norms treat every cell alike, or take their statistics from the whole batch as those of
+    bottom-up networks do; they are applied to the whole map.
+
+    Args:
+        norm: any of detectron2's.
+        x: (N, C, H, W).
+        cells: (height, width) in cells of each picture; None: no padding.
+    """
+    if cells is None or not isinstance(norm, nn.GroupNorm):
+        result: Tensor = norm(x)
+        return result
+    height, width = x.shape[-2:]
+    parts = []
+    # One by one by torch's own kernel: it keeps one copy, masked sums would keep three. Without
+    # the check of GroupNorm, which refuses a picture of one cell.
+    for picture, (h, w) in zip(x.split(1), cells):
+        own = picture[..., :h, :w]
+        own = torch.group_norm(own, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        beside = (0, width - w, 0, height - h)
+        parts.append(F.pad(own, beside) if any(beside) else own)
+    return torch.cat(parts)
 
 
 def _masked_group_norm(norm: nn.GroupNorm, x: Tensor, mask: Tensor) -> Tensor:

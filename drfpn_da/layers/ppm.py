@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Optional
 
 import torch.nn.functional as F
 from detectron2.layers import Conv2d
 from torch import Tensor, nn
 
 from ..functional import pool_adaptive_average
+from ..functional.pooling import Cells, spread_nearest
+from .masked import conv_on_pictures, norm_on_pictures
 from .norm import build_norm
 
 
@@ -53,16 +56,21 @@ class PyramidPooling(nn.Module):
         nn.init.zeros_(self.bottleneck.weight)
         nn.init.dirac_(self.bottleneck.weight.data.chunk(len(self.sizes) + 1, dim=1)[-1])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to the top lateral, which is never negative."""
-        reduced = self.reduce(x)
+    def forward(self, x: Tensor, cells: Optional[Cells] = None) -> Tensor:
+        """Map (N, in_channels, H, W) to the top lateral, which is never negative.
+
+        Args:
+            x: top bottom-up map.
+            cells: (height, width) in cells of each picture, which alone is pooled; None: no
+                padding.
+        """
+        reduced = conv_on_pictures(self.reduce, x, cells)
         *shares, own = self.bottleneck.weight.chunk(len(self.sizes) + 1, dim=1)
         mixed = F.conv2d(reduced, own, self.bottleneck.bias)
+        whole = (reduced.shape[-2], reduced.shape[-1])
         for i, (size, share) in enumerate(zip(self.sizes, shares)):
-            pooled = getattr(self, f"pool{i}")(pool_adaptive_average(reduced, size))
-            mixed = mixed + F.interpolate(
-                F.conv2d(pooled, share), size=reduced.shape[-2:], mode="nearest"
-            )
+            pooled = getattr(self, f"pool{i}")(pool_adaptive_average(reduced, size, cells))
+            mixed = mixed + spread_nearest(F.conv2d(pooled, share), whole, cells)
         if self.bottleneck.norm is not None:
-            mixed = self.bottleneck.norm(mixed)
+            mixed = norm_on_pictures(self.bottleneck.norm, mixed, cells)
         return F.relu(mixed)

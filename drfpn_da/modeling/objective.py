@@ -76,6 +76,7 @@ class Objective(nn.Module):
         needs_target: target pictures must pass the backbone.
         needs_teacher: a :class:`MeanTeacher` must exist.
         labels_target: :meth:`label_target` returns labels; one objective of a model at most does.
+        needs_labeller: acts on the pass of target pictures that another objective labels.
         teacher_may_train: the teacher labels in training mode, too (MODEL.TEACHER.TRAIN_MODE).
         at_inference: features are recorded in evaluation too, and a teacher has an averaged copy of
             this objective, which is attached to it in place of this one.
@@ -86,6 +87,7 @@ class Objective(nn.Module):
     needs_target = True
     needs_teacher = False
     labels_target = False
+    needs_labeller = False
     teacher_may_train = False
     at_inference = False
     start_iter = 0

@@ -23,7 +23,7 @@ class MeanTeacher(nn.Module):
     Args:
         student: copied as it is now.
         decay: share of the old value kept per step, in [0, 1). In the first steps less is kept,
-            ``1 - 1 / n`` at the n-th, so that the start does not linger.
+            ``1 - 1 / (n + 1)`` at the n-th, so that the start does not linger.
         start_iter: until this iteration the teacher equals the student; see :meth:`follow`.
         period: iterations between two moves. With ``decay`` 0 the teacher is a snapshot of the
             student, frozen for a period: with the iterations of an epoch, labels that are replaced

@@ -91,7 +91,8 @@ class DensePseudoLabel(SelfTraining):
         if regularise_only:
             self._refuse_labels(mixup_alpha, stored)
         self.mixup_alpha = mixup_alpha
-        self.labels_target, self.stored = not regularise_only, stored
+        self.labels_target, self.needs_labeller = not regularise_only, regularise_only
+        self.stored = stored
         self.needs_teacher = self.labels_target and not stored
         self.store: Optional[DenseLabelStore] = None
         self._ignore = 255
@@ -189,19 +190,10 @@ class DensePseudoLabel(SelfTraining):
         return {"loss_sem_seg": loss}
 
     def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
-        """Return the weighted losses.
-
-        Raises:
-            ValueError: only regularisers are asked for, but nobody labels the target.
-        """
+        """Return the weighted losses."""
         assert step.source is not None and step.target is not None
         logits, self._logits = self._logits, None
-        if logits is None:
-            raise ValueError(
-                "MODEL.PSEUDO_LABEL.REGULARISE_ONLY is True, but no objective gave the segmentor "
-                "target pictures to learn from: add DepthMix to MODEL.ADAPT.OBJECTIVES, or write "
-                "False"
-            )
+        assert logits is not None
         losses = dict(step.target.losses) if self.labels_target else {}
         if self.prior_weight:
             pixels = torch.cat([x["sem_seg"].flatten() for x in step.source.inputs])

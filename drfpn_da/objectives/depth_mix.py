@@ -10,6 +10,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from ..functional import (
     CONFIDENCE_RULES,
@@ -25,6 +26,7 @@ from ..functional import (
     stack_padded,
 )
 from ..functional.generators import step_generator
+from ..functional.mixing import GIVEN_LABELS
 from ..functional.no_grad import without_gradients
 from ..layers.photometric import PhotometricAugmentation
 from ..modeling.feature_taps import FeatureTaps
@@ -74,9 +76,11 @@ class Mix:
 class DepthMix(Objective):
     """The student learns mixtures of target pictures, with the teacher's labels mixed likewise.
 
-    The teacher sees the pictures as they come (the weak view). Pictures, labels, confidence and
-    disparity of each pair (picture and next in the batch, the last with the first) are mixed with
-    one mask; then colours and sharpness of the mixed pictures, and of nothing else, are changed.
+    The teacher sees the pictures as they come (the weak view). Pictures that bring "given_labels",
+    (H, W), keep these: every pixel with a class is then certain, and the others have none.
+    Pictures, labels, confidence and disparity of each pair (picture and next in the batch, the last
+    with the first) are mixed with one mask; then colours and sharpness of the mixed pictures, and
+    of nothing else, are changed.
 
     Losses: ``loss_mix``. Scalars: ``confidence``, the mean weight of pixels, and ``own_share``, the
     share of pixels that show picture ``i`` of a pair.
@@ -88,8 +92,8 @@ class DepthMix(Objective):
         mask: "depth", "class", "cut" or "none".
         depth: for mask "depth": "file", the pictures come with their disparity, or "student", the
             student predicts it with the depth decoder of its head; not differentiated.
-        compare: for "depth": "normalized_disparity", each picture's stretched to [0, 1], or
-            "disparity".
+        compare: for "depth": "normalized_disparity", each picture's stretched to [0, 1]: with
+            "file" by ``DisparityMapper``, before a crop; with "student" here. Or "disparity".
         margin: of the comparison, see :func:`depth_masks`.
         threshold: disparity below which nothing stays.
         confidence_rule: see :func:`confidence_weights`.
@@ -220,12 +224,13 @@ class DepthMix(Objective):
         """Label pictures with the teacher and mix them.
 
         Args:
-            inputs: data set dicts with "image" and, for mask "depth", "disparity", (H, W).
+            inputs: data set dicts with "image" and, for mask "depth", "disparity", (H, W); perhaps
+                with "given_labels", (H, W) int64.
             teacher: segmentor.
             generator: of all random choices, on the CPU.
 
         Raises:
-            ValueError: fewer than two pictures, no disparity, or one of another size.
+            ValueError: fewer than two pictures, no disparity, or one of another size or range.
         """
         if len(inputs) < 2:
             raise ValueError(
@@ -241,9 +246,11 @@ class DepthMix(Objective):
         logits = semantic_logits(teacher, images)[..., :height, :width]
         pictures = stack_padded([x["image"].to(device) for x in inputs], (height, width))
         probabilities = logits.softmax(dim=1)
+        void = self._give_labels(inputs, probabilities) | ~inside
         confidence, labels = probabilities.max(dim=1)
+        labels = labels.masked_fill(void, self._ignore)
         disparity = self._disparity(inputs, inside) if self.mask == "depth" else None
-        masks = self._masks(labels.masked_fill(~inside, self._ignore), disparity, generator)
+        masks = self._masks(labels, disparity, generator)
         masks = confine_masks(masks.to(device), inside)
         labels = mix_with_next(labels, masks).masked_fill(~inside, self._ignore)
         confidence = mix_with_next(confidence, masks) * inside
@@ -263,6 +270,24 @@ class DepthMix(Objective):
             target=labels if self.target == "hard" else mix_with_next(probabilities, masks),
             disparity=disparity,
         )
+
+    def _give_labels(self, inputs: Sequence[dict[str, Any]], probabilities: Tensor) -> Tensor:
+        """Write labels that pictures bring into the teacher's (N, C, H, W) probabilities.
+
+        Returns:
+            (N, H, W) bool, True where a picture that brings labels has none.
+        """
+        void = torch.zeros_like(probabilities[:, 0], dtype=torch.bool)
+        for i, x in enumerate(inputs):
+            if GIVEN_LABELS not in x:
+                continue
+            given = x[GIVEN_LABELS].to(probabilities.device)
+            height, width = given.shape
+            nothing = given == self._ignore
+            rows = one_hot(given.masked_fill(nothing, 0), probabilities.shape[1]).permute(2, 0, 1)
+            probabilities[i, :, :height, :width] = rows * ~nothing
+            void[i, :height, :width] = nothing
+        return void
 
     def _masks(
         self, labels: Tensor, disparity: Optional[Tensor], generator: torch.Generator
@@ -294,8 +319,15 @@ class DepthMix(Objective):
                 )
             maps.append(one)
         stacked = stack_padded(maps, (inside.shape[-2], inside.shape[-1]))
-        return (
-            normalize_disparity(stacked, inside)
-            if self.compare == "normalized_disparity"
-            else stacked
-        )
+        if self.compare == "disparity":
+            return stacked
+        if self.own_depth:
+            return normalize_disparity(stacked, inside)
+        if stacked.min() < 0 or stacked.max() > 1:
+            raise ValueError(
+                f"MODEL.DEPTH_MIX.COMPARE is '{self.compare}', but disparity of target pictures "
+                f"runs from {float(stacked.min()):.4g} to {float(stacked.max()):.4g}: map them "
+                "with DisparityMapper(..., normalize=True), which stretches the whole picture's to "
+                "[0, 1], or write MODEL.DEPTH_MIX.COMPARE disparity"
+            )
+        return stacked

@@ -14,7 +14,8 @@ from ..functional import SOURCE
 logger = logging.getLogger(__name__)
 
 _WORDS = ("source", "target")
-# Accuracies are averaged over about so many steps before they are judged.
+# Accuracies are averaged over about so many steps before they are judged, fewer if a warning is due
+# sooner.
 _MEMORY = 50
 _PERFECT, _BLIND = 0.98, 0.02
 
@@ -35,7 +36,7 @@ class DomainMonitor:
 
     def __init__(self, prefix: str, warn_after: int) -> None:
         self._prefix = prefix
-        self._warn_after = warn_after
+        self._warn_after, self._memory = warn_after, min(_MEMORY, warn_after)
         self._pending: dict[str, Tensor] = {}
         self._norms: dict[str, Tensor] = {}
         self._average: dict[str, float] = {}
@@ -89,11 +90,11 @@ class DomainMonitor:
 
     def _judge(self, tap: str, accuracy: float) -> None:
         step = self._steps[tap] = self._steps[tap] + 1
-        weight = max(1 / step, 1 / _MEMORY)
+        weight = max(1 / step, 1 / self._memory)
         average = (1 - weight) * self._average.get(tap, accuracy) + weight * accuracy
         self._average[tap] = average
         self._perfect[tap] = self._perfect[tap] + 1 if average > _PERFECT else 0
-        if step >= _MEMORY and abs(average - 0.5) > _BLIND:
+        if step >= self._memory and abs(average - 0.5) > _BLIND:
             self._learnt.add(tap)
         if self._perfect[tap] >= self._warn_after:
             self._warn(

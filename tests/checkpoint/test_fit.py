@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from drfpn_da.checkpoint import CheckpointError, PredictionCheckpointer, SafeCheckpointer
@@ -45,7 +46,7 @@ def is_loaded(model, state):
     return all(torch.equal(found[key], value) for key, value in state.items())
 
 
-PREFIXES = ["module.", "model.", "ema.", "modelTeacher.", "student.", "modelStudent."]
+PREFIXES = ["module.", "model.", "ema.", "modelTeacher.", "student.", "modelStudent.", "teacher."]
 
 
 @pytest.mark.parametrize("prefix", [*PREFIXES, "module.modelTeacher.", "ema.module."])
@@ -140,25 +141,33 @@ def test_a_checkpoint_without_a_head(tmp_path):
     PredictionCheckpointer(Detector(), part="backbone.").load(save(tmp_path, body))
     with pytest.raises(CheckpointError, match=r"roi_heads\.box_head, roi_heads\.box_predictor"):
         PredictionCheckpointer(Detector()).load(save(tmp_path, body))
-    with pytest.raises(CheckpointError, match=r"no weights of roi_heads\.box_predictor, which"):
+    with pytest.raises(
+        CheckpointError, match=r"lacks 2 parameters, of roi_heads\.box_predictor, which"
+    ):
         cut = {key: value for key, value in state.items() if "box_predictor" not in key}
         PredictionCheckpointer(Detector()).load(save(tmp_path, cut))
     without_pose = {key: value for key, value in state.items() if "pose" not in key}
     PredictionCheckpointer(Detector()).load(save(tmp_path, without_pose))
+    with pytest.raises(CheckpointError, match=r"such as roi_heads\.box_predictor\.bias"):
+        del state["roi_heads.box_predictor.bias"]
+        PredictionCheckpointer(Detector()).load(save(tmp_path, state))
+
+
+def test_a_random_model_says_so(caplog):
     PredictionCheckpointer(Detector()).load("")
+    assert "those of a random model" in caplog.text
 
 
 def test_safetensors(tmp_path):
-    safetensors = pytest.importorskip("safetensors.torch")
     state, model, path = state_of(1), Detector(), tmp_path / "w.safetensors"
-    safetensors.save_file(dict(prefixed("model.", state)), path)
+    save_file(dict(prefixed("model.", state)), path)
     PredictionCheckpointer(model).load(str(path))
     assert is_loaded(model, state)
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(CheckpointError, match=r"w\.safetensors .* is damaged or cut short"):
         SafeCheckpointer(Detector()).load(str(path))
     body = {"0.weight": state["backbone.0.weight"]}
-    safetensors.save_file(body, path)
+    save_file(body, path)
     SafeCheckpointer(model).load(f"{path}?matching_heuristics=True")
     with pytest.raises(CheckpointError, match=r"w\.safetensors fits the model"):
         SafeCheckpointer(model).load(str(path))

@@ -9,6 +9,8 @@ from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 from PIL import Image
 
+from drfpn_da import model_zoo
+from drfpn_da.data import build_target_loader
 from drfpn_da.data.disparity import (
     DISPARITY_FIELDS,
     DisparityMapper,
@@ -37,9 +39,9 @@ def record(tmp_path):
     }
 
 
-def mapper(augmentations, root=""):
+def mapper(augmentations, root="", normalize=False):
     plain = DatasetMapper(is_train=True, augmentations=augmentations, image_format="RGB")
-    return TargetMapper(DisparityMapper(plain, root), keep=DISPARITY_FIELDS)
+    return TargetMapper(DisparityMapper(plain, root, normalize), keep=DISPARITY_FIELDS)
 
 
 def test_disparity_follows_geometry_and_nothing_else(record):
@@ -53,6 +55,35 @@ def test_disparity_follows_geometry_and_nothing_else(record):
             bright = mapper([*geometry, T.RandomBrightness(0.2, 0.3)])(record)
         assert torch.equal(bright["disparity"], sample["disparity"])
     assert sample["disparity"].shape == (20, 30) and sample["domain"] == "target"
+
+
+def test_a_crop_has_the_values_of_the_whole_picture_stretched(record):
+    """As published: what else a crop shows changes nothing."""
+    geometry = [T.RandomCrop("absolute", (20, 30))]
+    largest = HEIGHT - 1 + 2 * (WIDTH - 1)
+    for seed in range(3):
+        with seeded(seed):
+            sample = mapper(geometry, normalize=True)(record)
+        torch.testing.assert_close(sample["disparity"], sample["image"][0].float() / largest)
+        assert sample["disparity"].max() - sample["disparity"].min() < 1
+
+
+def test_the_loader_stretches_unless_disparity_is_compared_as_stored():
+    options = [
+        "DATALOADER.NUM_WORKERS",
+        0,
+        "INPUT.CROP.ENABLED",
+        True,
+        "INPUT.CROP.SIZE",
+        [0.5, 0.5],
+    ]
+    largest = []
+    for compare in ("normalized_disparity", "disparity"):
+        cfg = model_zoo.get_config("depth_mix/streets/semseg_mobilenetv2_mini.yaml")
+        cfg.merge_from_list([*options, "SEED", 1, "MODEL.DEPTH_MIX.COMPARE", compare])
+        batch = next(iter(build_target_loader(cfg)))
+        largest.append(max(float(x["disparity"].max()) for x in batch))
+    assert largest[0] <= 1 < largest[1]
 
 
 def test_resizing_keeps_values(record):

@@ -117,10 +117,13 @@ def test_bad_classes_are_named(cfg, fresh_name):
 
 
 def test_mapper_moves_by_at_most_the_pad_and_keeps_the_clean_picture(cfg):
-    record = {k: v for k, v in DatasetCatalog.get("patches_tiny")[0].items() if k != "class_id"}
+    labelled = DatasetCatalog.get("patches_tiny")[0]
+    record = {k: v for k, v in labelled.items() if k != "class_id"}
     clean = PatchMapper(cfg, False)(record)
     assert clean["image"].shape == (3, 8, 8) and clean["image"].dtype == torch.uint8
-    assert "clean_image" not in clean
+    assert "clean_image" not in clean and "clean_image" not in PatchMapper(cfg, True)(labelled)
+    cfg.MODEL.SOFT_LABELS.BATCH_STATISTICS = True
+    assert torch.equal(PatchMapper(cfg, True)(labelled)["clean_image"], clean["image"])
     mapper = PatchMapper(cfg, True)
     wide = torch.nn.functional.pad(clean["image"].float()[None], [1] * 4, mode="reflect")[0].byte()
     possible = [wide[:, y : y + 8, x : x + 8] for y in range(3) for x in range(3)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import cv2
@@ -18,6 +19,7 @@ from drfpn_da.data import (
     SequenceMapper,
     build_sequence_loader,
     build_target_loader,
+    build_two_stream_loader,
     get_sequence_dicts,
 )
 from drfpn_da.data.disparity import DisparityMapper
@@ -191,13 +193,38 @@ def test_neighbours_beside_another_mapper(tmp_path):
     np.save(tmp_path / "d.npy", cv2.imread(record["file_name"])[..., 0].astype(np.float32))
     record["disparity_file_name"] = str(tmp_path / "d.npy")
     plain = DatasetMapper(True, augmentations=augmentations, image_format="RGB")
-    sample = DisparityMapper(NeighbourMapper(plain))(record)
+    sample = DisparityMapper(NeighbourMapper(plain), normalize=False)(record)
     expected = SequenceMapper(augmentations=augmentations)(record)
     for key in ("previous_image", "image", "next_image", "intrinsics"):
         assert torch.equal(sample[key], expected[key]), key
     assert torch.equal(sample["disparity"], sample["image"][0].float())
+    alone = {**record, "previous_file_name": None}
     with pytest.raises(ValueError, match=r"1\.png: the record has no previous_file_name"):
-        NeighbourMapper(plain)({**record, "previous_file_name": None})
+        NeighbourMapper(plain)(alone)
+    assert "next_image" not in NeighbourMapper(plain, required=False)(alone)
+
+
+def test_labelled_pictures_have_neighbours_where_depth_is_learnt_from_them():
+    options = ("SOLVER.IMS_PER_BATCH", 2, "MODEL.DEPTH.ON_LABELLED")
+    plain, both = (
+        build_two_stream_loader(multi_task_cfg(*options, on)).source for on in (False, True)
+    )
+    seen = set()
+    for mine, its in itertools.islice(zip(plain, both), 4):
+        for one, other in zip(mine, its):
+            whole = all(other.get(key) for key in ("previous_file_name", "next_file_name"))
+            seen.add(whole)
+            assert "next_image" not in one and ("next_image" in other) == whole
+            if whole:
+                assert other["next_image"].shape == other["image"].shape == (3, 80, 160)
+            assert torch.equal(one["image"], other["image"])
+            assert torch.equal(one["sem_seg"], other["sem_seg"])
+    assert True in seen  # those without neighbours stay, for their labels
+    with pytest.raises(ValueError, match=r"ON_LABELLED is True, but INPUT.SOURCE_VIEW is 'strong'"):
+        build_two_stream_loader(multi_task_cfg(*options, True, "INPUT.SOURCE_VIEW", "strong"))
+    with pytest.raises(ValueError, match=r"streets_mini_clear_train' \(MODEL.DEPTH.ON_LABELLED\)"):
+        train = ("DATASETS.TRAIN", ("streets_mini_clear_train",))
+        build_two_stream_loader(multi_task_cfg(*options, True, *train))
 
 
 def test_target_pictures_of_both_tasks_have_neighbours_and_no_labels():

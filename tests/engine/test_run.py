@@ -6,7 +6,7 @@ import logging
 import pytest
 from detectron2.config import CfgNode
 
-from drfpn_da.engine import start_run
+from drfpn_da.engine import Trainer, start_run
 from drfpn_da.engine.run import config_differences
 from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
 
@@ -35,6 +35,13 @@ def test_seed_is_drawn_saved_and_reused(cfg, tmp_path):
     assert cfg.SEED == -1
     assert saved(tmp_path / "out").SEED == run.SEED
     assert start_run(cfg, RESUME).SEED == run.SEED
+
+
+@pytest.mark.parametrize("begin", [Trainer, lambda cfg: start_run(cfg, TRAIN)])
+def test_a_seed_too_large_for_numpy_is_named(cfg, begin):
+    cfg.SEED = 2**32
+    with pytest.raises(ValueError, match=r"^SEED is 4294967296; write at most 4294967295"):
+        begin(cfg)
 
 
 @pytest.mark.parametrize("name", ["last_checkpoint", "metrics.json", "model_1.pth"])

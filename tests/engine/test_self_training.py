@@ -94,6 +94,25 @@ def test_resume_is_bit_exact(folder, tmp_path, method):
     assert_resumes_exactly(build, 2)
 
 
+def test_labels_of_the_first_round_outlive_a_stop(folder, tmp_path):
+    trainers = []
+
+    def build(name, workers):
+        cfg = dense_pseudo_label(tmp_path / name, folder)
+        cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
+        cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
+        cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.SOLVER.CHECKPOINT_PERIOD = 2, (), 1
+        node = cfg.MODEL.PSEUDO_LABEL.MONITOR
+        node.DATASET, node.PERIOD = cfg.DATASETS.TRAIN[0], 2
+        trainers.append(Trainer(cfg))
+        return trainers[-1]
+
+    assert_resumes_exactly(build, 0, stop=1)
+    name = "pseudo_label_quality/stickiness"
+    straight, resumed = (trainers[i].storage.histories()[name].values() for i in (0, -1))
+    assert resumed == straight[-1:]
+
+
 def trained(cfg):
     cfg.DATASETS.TEST = ()
     cfg.DATASETS.TARGET = ("selftrain_target",)

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from drfpn_da.evaluation import DenseLabelQualityEvaluator
+from drfpn_da.evaluation.dense_label_quality import RIGHT, pack_labels, unpack_labels
 
 NAME = "tests_dense_label_quality"
 
@@ -61,6 +62,37 @@ def test_by_hand(dataset):
     assert later["stickiness"] == pytest.approx(100 / 3)
     assert [round(one["accuracy"], 3) for one in evaluator.reliability] == [0.333, 0.667]
     assert sum(one["share"] for one in evaluator.reliability) == pytest.approx(1)
+
+
+def test_the_first_round_is_kept_small(tmp_path, register):
+    """A checkpoint holds it: the wrong labels alone, which lie together, compressed."""
+    truth = np.zeros((200, 300), dtype=np.uint8)
+    Image.fromarray(truth).save(tmp_path / "labels.png")
+    record = {"file_name": "a.png", "sem_seg_file_name": str(tmp_path / "labels.png")}
+    register(NAME, [record], stuff_classes=["a", "b", "c"], ignore_label=255)
+    labels = torch.zeros(200, 300, dtype=torch.long)
+    labels[50:100, 40:200] = 2
+    scores = torch.nn.functional.one_hot(labels, 3).permute(2, 0, 1).float()
+    first = {}
+    DenseLabelQualityEvaluator(NAME, stride=1, distributed=False, first=first).process(
+        [{"file_name": "a.png"}], [{"sem_seg": scores}]
+    )
+    assert first["a.png"].numel() * first["a.png"].element_size() < labels.numel() / 50
+    assert torch.equal(unpack_labels(first["a.png"]), labels.where(labels > 0, RIGHT).flatten())
+
+
+@pytest.mark.parametrize("count", [0, 1, 1000])
+def test_labels_are_packed_without_loss(count):
+    labels = torch.randint(-1, 900, (count,))
+    assert torch.equal(unpack_labels(pack_labels(labels)), labels)
+
+
+def test_first_rounds_of_older_checkpoints_are_read(dataset):
+    """They held the labels of all known pixels as they are."""
+    first = {"a.png": torch.tensor([number for number, _ in FIRST[:6]], dtype=torch.int16)}
+    evaluator = DenseLabelQualityEvaluator(dataset, stride=1, distributed=False, first=first)
+    evaluator.process([{"file_name": "a.png"}], [{"sem_seg": logits(LATER)}])
+    assert evaluator.evaluate()["pseudo_label"]["stickiness"] == pytest.approx(100 / 3)
 
 
 def test_refusals(dataset):

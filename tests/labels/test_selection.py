@@ -29,6 +29,12 @@ def test_published_seeds(seed, first):
     assert random_order(2975, seed)[0] == first
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_out_of_range_are_named(seed):
+    with pytest.raises(ValueError, match=rf"seed of a selection is {seed}; .* 4294967295\]"):
+        random_order(10, seed)
+
+
 def test_diversity_is_nested_and_starts_at_the_seed(distances):
     small, large = (select_diverse(distances, budget, 42) for budget in (6, 20))
     assert large[:6] == small and small[0] == random_order(30, 42)[0]

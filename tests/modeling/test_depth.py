@@ -61,14 +61,14 @@ def test_decoder_refuses_what_cannot_be():
         tiny_model("MODEL.DEPTH.IN_FEATURES", ["res2", "res7"])
 
 
-@pytest.mark.parametrize("body", ["conv", "resnet18"])
+@pytest.mark.parametrize("body", ["conv", "resnet18", "resnet18_decoder"])
 def test_pose_depends_on_the_order_of_frames(body):
     network = PoseNetwork(body, channels=[4, 8]).eval()
     first, second = torch.randn(2, 2, 3, 64, 64)
     rotation, translation = network(first, second)
     assert rotation.shape == translation.shape == (2, 3)
     assert not torch.allclose(rotation, network(second, first)[0])
-    with pytest.raises(ValueError, match=r"'vgg'.*'conv' or 'resnet18'"):
+    with pytest.raises(ValueError, match=r"'vgg'.*'conv', 'resnet18' or 'resnet18_decoder'"):
         PoseNetwork("vgg")
 
 

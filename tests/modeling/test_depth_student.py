@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from detectron2.modeling import build_model
@@ -29,9 +31,9 @@ def samples(*sizes):
 
 
 def test_loss_by_hand():
-    """Reversed Huber with c a fifth of the largest error; the lowest tenth of rows is no error."""
+    """Reversed Huber with c a fifth of the largest error; no error from row int(0.9 H) on."""
     model = build()
-    inputs = samples((40, 64), (64, 32))
+    inputs = samples((44, 64), (64, 32))
     loss = model(inputs)["depth/loss_berhu"]
     with torch.no_grad():
         images = model.preprocess_image(inputs)
@@ -40,7 +42,7 @@ def test_loss_by_hand():
     for one, x in zip(predicted, inputs):
         height, width = x["disparity"].shape
         error = (one[0, :height, :width] - x["disparity"]).abs()
-        error[int(-(-0.9 * height // 1)) :] = 0
+        error[int(0.9 * height) :] = 0
         errors += error.flatten().tolist()
     c = 0.2 * max(errors)
     expected = sum(e if e <= c else (e * e + c * c) / (2 * c) for e in errors) / len(errors)
@@ -60,16 +62,26 @@ def test_prediction_and_refusal():
 
 def test_error_by_a_loop():
     generator = torch.Generator().manual_seed(0)
-    teacher = torch.rand(2, 20, 30, generator=generator) ** 4
-    teacher[:, :, 15:] = 0.01  # far, but for what is within three pixels of something near
+    teacher = 0.1 + 0.9 * torch.rand(2, 20, 30, generator=generator)
+    teacher[:, 2:5, 15:] = 0.01  # far, and so is what lies within three pixels of it
     student = torch.rand(2, 20, 30, generator=generator)
     for n, found in enumerate(student_error(teacher, student)):
         total = 0.0
         for y in range(20):
             for x in range(30):
                 window = teacher[n, max(0, y - 3) : y + 4, max(0, x - 3) : x + 4]
-                if window.max() >= 0.07 and y <= 0.87 * 20:
+                if window.min() >= 0.07 and y < int(0.87 * 20):
                     total += abs(
                         torch.log1p(student[n, y, x]) - torch.log1p(teacher[n, y, x])
                     ).item()
         assert found.item() == pytest.approx(total / 600, rel=1e-5)
+
+
+def test_error_of_the_published_code():
+    """49 of 13 x 16 pixels lie around the far one, and 3 of 16 rows below int(0.87 * 16)."""
+    teacher = torch.full((1, 16, 16), 0.5)
+    teacher[0, 7, 8] = 0.0
+    found = student_error(teacher, torch.full((1, 16, 16), 0.2))
+    assert found.item() == pytest.approx(0.1386, abs=5e-5)
+    expected = (13 * 16 - 49) / 256 * (math.log(1.5) - math.log(1.2))
+    assert found.item() == pytest.approx(expected, rel=1e-5)

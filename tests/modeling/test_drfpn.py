@@ -4,14 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import FPN
+from detectron2.modeling import FPN, build_backbone
 from detectron2.modeling.backbone import Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+from detectron2.modeling.backbone.fpn import LastLevelP6P7 as StockP6P7
 from torch import nn
 
 from drfpn_da.functional import adaptive_average_matrix, offset_warp
 from drfpn_da.layers import ChannelRefinementBlock, PyramidPooling, SpatialRefinementBlock
 from drfpn_da.modeling import DRFPN, LastLevelP6P7
+from tests.tiny_detectors import tiny_config
 
 OFF = {"ppm": None, "srb": None, "crb": None}
 
@@ -206,6 +208,17 @@ def test_authors_norm_refuses_a_batch_of_one_by_name():
     with pytest.raises(ValueError, match=r"CRB\.GATE_NORM"):
         model(torch.randn(1, 3, 64, 64))
     assert model.eval()(torch.randn(1, 3, 64, 64))["p5"].isfinite().all()
+
+
+@pytest.mark.parametrize("top, relu", [("p6p7_on_input", False), ("p6p7_on_output", True)])
+def test_one_switch_leaves_out_the_relu_on_the_last_bottom_up_map(top, relu):
+    options = ("MODEL.DRFPN.TOP_BLOCK", top, "MODEL.BACKBONE.NAME", "build_drfpn_backbone")
+    for compat, expected in ((False, True), (True, relu)):
+        cfg = tiny_config("retinanet", *options, "MODEL.DRFPN.AUTHORS_COMPAT", compat)
+        assert build_backbone(cfg).top_block.relu == expected
+    with pytest.raises(ValueError, match=r"use drfpn_da\.modeling\.LastLevelP6P7"):
+        build(top_block=StockP6P7(20, 32), authors_compat=True)
+    build(top_block=StockP6P7(20, 32))
 
 
 def test_images_of_a_batch_do_not_influence_each_other_in_eval():

@@ -24,9 +24,7 @@ def build_neck(variant, channels, out_channels, **options):
     if variant == "rcnn":
         top = LastLevelMaxPool()
     elif variant == "retinanet":
-        top = LastLevelP6P7(
-            channels[5], out_channels, "res5", relu=not options.get("authors_compat", False)
-        )
+        top = LastLevelP6P7(channels[5], out_channels, "res5")
     else:
         top = LastLevelP6P7(out_channels, out_channels, "p5")
     return DRFPNNeck(shapes, list(shapes), out_channels, top_block=top, **options)

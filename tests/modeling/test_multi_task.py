@@ -185,6 +185,66 @@ def test_impossible_stages_are_refused():
         head(exchange_stride=1)
 
 
+def labelled_sequences():
+    return [
+        {**x, **{k: s[k] for k in ("previous_image", "next_image", "intrinsics")}}
+        for x, s in zip(make_inputs(), sequences())
+    ]
+
+
+def test_depth_of_labelled_pictures_adds_its_losses():
+    """As those of a target of the same pictures; those without neighbours give labels alone."""
+    options = (*FROZEN, "MODEL.ADAPT.OBJECTIVES", ["SelfSupervisedDepth"])
+    options += ("MODEL.META_ARCHITECTURE", "AdaptiveModel", "MODEL.DEPTH.ON_LABELLED")
+    options = (*options[:-1], "MODEL.ADAPT.DETECTOR", "SemanticSegmentor", options[-1])
+    off, on = multi_task(*options, False), multi_task(*options, True)
+    labelled, target = labelled_sequences(), sequences()
+    of_labelled = [{**x, "domain": "target"} for x in labelled]
+    for key in ("depth/loss_photometric", "depth/loss_smoothness"):
+        (plain, _), (alone, _) = (
+            step(off, [*make_inputs(), *inputs]) for inputs in (target, of_labelled)
+        )
+        both, scalars = step(on, [*labelled, *target])
+        torch.testing.assert_close(both[key], plain[key] + alone[key])
+        assert scalars["depth/labelled_pictures"][0] == 2
+        none, scalars = step(on, [*make_inputs(), *target])
+        torch.testing.assert_close(none[key], plain[key])
+        assert scalars["depth/labelled_pictures"][0] == 0
+
+
+def test_reflection_at_the_border_of_maps():
+    model = head(UNetSemSegHead, padding="reflect")
+    conv = model.decoder.before["8"][0]
+    x = torch.randn(1, conv.in_channels, 3, 5)
+    expected = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
+    torch.testing.assert_close(conv(x), expected)
+    flat = {"a": torch.randn(1, 3, 4, 20), "b": torch.randn(1, 5, 1, 5)}
+    with pytest.raises(ValueError, match=r"PADDING is 'reflect'.*\(1, 5\).*replicate"):
+        model.eval()(flat)
+    with pytest.raises(ValueError, match=r"PADDING is 'zeros'.*'reflect'"):
+        head(UNetSemSegHead, padding="zeros")
+
+
+def test_the_published_aspp_sees_the_last_feature_alone():
+    """The other feature of its stride joins after it."""
+    shapes = {**SHAPES, "c": ShapeSpec(channels=6, stride=16)}
+    arguments = {"num_classes": 7, "conv_dims": 0, "channels": [2, 4, 8]}
+    published = {"aspp_published": True, "aspp_dilations": [1, 2, 3]}
+    model = UNetSemSegHead(shapes, **arguments, **published, aspp_dropout=0.0).eval()
+    maps = {**features(), "c": torch.randn(2, 6, 3, 5)}
+    decoder = model.decoder
+    expected = decoder.join(torch.cat([decoder.bottom(maps["c"]), maps["b"]], dim=1))
+    torch.testing.assert_close(decoder.start(maps), expected)
+    names = [type(m).__name__ for m in decoder.bottom.modules()]
+    assert names.count("BatchNorm2d") == names.count("ReLU") == 6
+    assert model(maps)[0].shape == (2, 7, 48, 80) and model.predictor.in_channels == 2
+    single = {key: value[:1] for key, value in maps.items()}
+    with pytest.raises(ValueError, match=r"ASPP.PUBLISHED.*IMS_PER_BATCH"):
+        model.train()(single, torch.zeros(1, 48, 80, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"DILATIONS \[\]"):
+        UNetSemSegHead(shapes, **arguments, aspp_published=True)
+
+
 def test_a_step_trains_both_tasks_and_mixes_by_its_own_depth():
     model = multi_task("MODEL.DEPTH_MIX.CONFIDENCE_RULE", "off")
     losses, scalars = step(model, [*make_inputs(), *sequences()])

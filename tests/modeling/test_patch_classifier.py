@@ -176,6 +176,25 @@ def test_labelling_leaves_the_step_as_it_is(cfg):
         )
 
 
+def test_batch_statistics_are_those_of_the_whole_batch(cfg):
+    """The labelled pictures' clean views take part, as in the released code."""
+    cfg.MODEL.PATCH_CLASSIFIER.DROPOUT = 0.0
+    model = build_model(cfg)
+    model.batch_statistics = True
+    samples = batch()
+    with pytest.raises(ValueError, match=r"no clean_image.*clean_labelled"):
+        model._relabel(samples)
+    samples = [{**x, "clean_image": x["image"]} for x in samples]
+    index, found = model._relabel(samples)
+    with torch.no_grad():
+        expected = model.probabilities([x["clean_image"] for x in samples])
+        alone = model.probabilities([x["clean_image"] for x in samples[2:]])
+    assert index.tolist() == [2, 3, 4, 5]
+    torch.testing.assert_close(found, expected[2:])
+    assert not torch.allclose(found, alone)
+    assert model._relabel(samples[:2]) is None
+
+
 def test_mixup_follows_iteration_and_leaves_global_random_numbers(cfg):
     cfg.MODEL.PATCH_CLASSIFIER.DROPOUT = 0.0
     model, samples = with_labels(build_model(cfg)), batch()

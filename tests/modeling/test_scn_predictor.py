@@ -10,6 +10,7 @@ from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
+from torch import nn
 
 from drfpn_da.modeling import SCNFastRCNNOutputLayers
 from drfpn_da.modeling.roi_heads import importance_predictor
@@ -239,3 +240,19 @@ def test_bias_can_be_left_out():
 def test_learnt_margin_is_saved():
     layer = build(learnable_margin=True)
     assert copy.deepcopy(layer).state_dict()["margin"] == layer.margin
+
+
+def test_importances_under_autocast_differ_as_in_float32():
+    """In bfloat16 all would be 0.5: the rank loss its margin, whatever the order."""
+    torch.manual_seed(0)
+    layer = SCNFastRCNNOutputLayers(ShapeSpec(channels=WIDTH), min_group=2, **COMMON)
+    nn.init.normal_(layer.importance.weight, std=1e-3)
+    x, proposals = torch.randn(11, WIDTH), make_proposals()
+    expected = losses(layer, x, proposals)[0]["scn/loss_rank"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        predictions = layer(x)
+        found = losses(layer, x, proposals)[0]["scn/loss_rank"]
+    assert predictions.alpha.dtype == torch.float32
+    assert predictions.logits.dtype == torch.bfloat16
+    assert expected.item() != 0.15
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)

@@ -216,9 +216,16 @@ def test_two_labellers_are_refused():
 
 
 def test_regularisers_need_somebody_who_labels():
-    model = build("MODEL.PSEUDO_LABEL.REGULARISE_ONLY", True, *ALL[4:])
-    with pytest.raises(ValueError, match="REGULARISE_ONLY is True, but no objective"):
-        step(model)
+    alone = ("MODEL.PSEUDO_LABEL.REGULARISE_ONLY", True, *ALL[4:])
+    with pytest.raises(ValueError, match=r"REGULARISE_ONLY True\), but no objective labels any"):
+        build(*alone)
+    # Nor before there is one at work.
+    with pytest.raises(ValueError, match=r"starts at iteration 0, .* depth_mix labels from .* 80"):
+        build(
+            *alone,
+            *("MODEL.DEPTH_MIX.START_ITER", 80),
+            objectives=("DepthMix", "DensePseudoLabel"),
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 
+from drfpn_da import model_zoo
 from drfpn_da.layers.photometric import PhotometricAugmentation
 from drfpn_da.modeling.meta_arch.adaptive import preprocess
 from drfpn_da.modeling.sem_seg_logits import semantic_logits
@@ -197,11 +198,59 @@ def test_other_masks_need_no_depth_and_repeat(segmentor, mask):
     assert first.masks.all() == (mask == "none")
 
 
-def test_constant_disparity_is_defined(segmentor):
+def test_disparity_of_files_is_compared_as_it_was_stretched(segmentor):
+    """A crop of a picture is not stretched anew; what nobody has stretched is refused."""
     inputs = targets()
+    inputs[0]["disparity"].mul_(0.1)
+    assert torch.equal(mixed(segmentor, inputs).disparity[0], inputs[0]["disparity"])
     inputs[0]["disparity"].fill_(3.0)
-    mix = mixed(segmentor, inputs)
-    assert mix.disparity.isfinite().all() and (mix.disparity[0] == 0).all()
+    with pytest.raises(ValueError, match=r"runs from \S+ to 3: .*normalize=True.*COMPARE disp"):
+        mixed(segmentor, inputs)
+    assert mixed(segmentor, inputs, compare="disparity").masks[0].all()
+
+
+def given(inputs, seed=5):
+    """The first picture brings labels, a fifth of which are void."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 11, SIZE, generator=generator)
+    void = torch.rand(SIZE, generator=generator) < 0.2
+    labels[void] = 255
+    return [{**inputs[0], "given_labels": labels}, *inputs[1:]], labels
+
+
+@pytest.mark.parametrize("target", ["hard", "soft"])
+def test_given_labels_are_mixed_in_the_teachers_place(segmentor, target):
+    plain = mixed(segmentor, targets(), target=target, confidence_rule="per_pixel")
+    inputs, labels = given(targets())
+    mix = mixed(segmentor, inputs, target=target, confidence_rule="per_pixel")
+    assert torch.equal(mix.masks, plain.masks) and torch.equal(mix.mixed, plain.mixed)
+    known = labels != 255
+    for i, from_first in ((0, mix.masks[0]), (1, ~mix.masks[1])):
+        assert torch.equal(mix.labels[i][from_first], labels[from_first])
+        assert torch.equal(mix.confidence[i][from_first], known[from_first].float())
+        assert torch.equal(mix.labels[i][~from_first], plain.labels[i][~from_first])
+        assert torch.equal(mix.confidence[i][~from_first], plain.confidence[i][~from_first])
+    if target == "soft":
+        rows = mix.target[0][:, mix.masks[0]]
+        assert torch.equal(rows.sum(dim=0), known[mix.masks[0]].float())
+        assert not mix.target[0][:, mix.masks[0] & ~known].any()
+
+
+def test_given_labels_in_the_published_loss():
+    """Void pixels count in both denominators, and in no numerator."""
+    model = build()
+    inputs, _ = given(targets())
+    losses, _ = step(model, [*make_inputs(), *inputs])
+    mix = model.objectives["depth_mix"].last
+    share = float((mix.confidence >= 0.968).float().mean())
+    assert share > 0.1
+    with torch.no_grad():
+        logits = semantic_logits(model.detector, preprocess(model.detector, mix.inputs))
+        entropy = torch.nn.functional.cross_entropy(
+            logits, mix.labels, ignore_index=255, reduction="sum"
+        )
+    expected = share * entropy.item() / mix.labels.numel()
+    assert losses["depth_mix/loss_mix"].item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -309,3 +358,15 @@ def test_logits_of_other_heads(head):
     inputs = make_target(2)
     logits = semantic_logits(model, preprocess(model, inputs))
     assert logits.shape == (2, 11, *SIZE) and logits.requires_grad and model.sem_seg_head.training
+
+
+def test_recipes_of_cityscapes_mix_as_published():
+    for name in ("semseg_R_50_372", "deeplabv3plus_R_103_100", "multi_task_R_101_372"):
+        model = model_zoo.get_config(f"depth_mix/cityscapes/{name}.yaml").MODEL
+        assert model.DEPTH_MIX.USE_LABELS
+        assert model.DEPTH_MIX.STRONG.COLOR_RULE == "published"
+        assert model.DEPTH_MIX.STRONG.GATE == "batch"
+    assert model.DEPTH.ON_LABELLED and model.DEPTH.PADDING == "reflect"
+    depth = model_zoo.get_config("depth/cityscapes/phase2_R_101.yaml").MODEL.DEPTH
+    for key in ("IN_FEATURES", "CHANNELS", "NORM", "PADDING", "ASPP"):  # as transfer needs them
+        assert depth[key] == model.DEPTH[key], key

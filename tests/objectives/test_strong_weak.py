@@ -338,6 +338,8 @@ def test_warning_when_a_discriminator_is_perfect_or_blind(caplog):
     caplog.clear()
     # Learnt first, then confused by the features: that is success.
     assert judged([0.8] * 100 + [0.5] * 300, caplog) == []
+    # So it is where a warning is due after fewer steps than accuracies are usually averaged over.
+    assert judged([0.8] * 10 + [0.5] * 30, caplog, warn_after=10) == []
     # A fault must last for so many iterations, however many parts a batch has.
     assert judged([1.0] * 59, caplog, parts=4) == []
     assert len(judged([1.0] * 60, caplog, parts=4)) == 1

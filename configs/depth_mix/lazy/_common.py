@@ -13,6 +13,7 @@ from drfpn_da.data import (
     get_target_dicts,
 )
 from drfpn_da.data.disparity import DISPARITY_FIELDS, DisparityMapper
+from drfpn_da.data.given_labels import GIVEN_FILE, GivenLabelMapper, give_labels
 from drfpn_da.data.subset import pick_random
 from drfpn_da.layers.photometric import PhotometricAugmentation
 from drfpn_da.modeling import DepthMixSegmentor
@@ -28,9 +29,12 @@ def segmentor(backbone, sem_seg_head):
     )
 
 
-def mixed(detector, *objectives, **options):
-    """The segmentor with DepthMix, whose options are given, and further objectives."""
-    strong = L(PhotometricAugmentation)(image_format="RGB")
+def mixed(detector, *objectives, colours=None, **options):
+    """The segmentor with DepthMix, whose options are given, and further objectives.
+
+    ``colours`` are options of the strong augmentation.
+    """
+    strong = L(PhotometricAugmentation)(image_format="RGB", **(colours or {}))
     return L(DepthMixSegmentor)(
         detector=detector,
         objectives=[L(DepthMix)(augmentation=strong, **options), *objectives],
@@ -38,7 +42,7 @@ def mixed(detector, *objectives, **options):
     )
 
 
-def build_data(train, test, count, seed, batch, size, augmentations, disparity=""):
+def build_data(train, test, count, seed, batch, size, augmentations, disparity="", classes=0):
     """Labelled pictures of a set, all of it as target with disparity, and a test set.
 
     Args:
@@ -50,6 +54,8 @@ def build_data(train, test, count, seed, batch, size, augmentations, disparity="
         size: short and long side in the test.
         augmentations: of both streams.
         disparity: folder of disparity files; "": those of the records.
+        classes: mix labelled pictures with their own labels of so many classes; 0: with the
+            teacher's.
     """
     dataloader = get_config("common/data/coco_panoptic_separated.py").dataloader
     source = dataloader.train
@@ -65,6 +71,12 @@ def build_data(train, test, count, seed, batch, size, augmentations, disparity="
         total_batch_size="${..source.total_batch_size}",
         num_workers="${..source.num_workers}",
     )
+    if classes:
+        disparity_mapper = L(DisparityMapper)(mapper="${....source.mapper}", root=disparity)
+        target.mapper = L(GivenLabelMapper)(mapper=disparity_mapper, classes=classes)
+        labelled = "${...source.dataset}"
+        target.dataset = L(give_labels)(records=target.dataset, labelled=labelled)
+        target.keep = (*DISPARITY_FIELDS, GIVEN_FILE)
     dataloader.train = L(build_two_stream_loader)(source=source, target=target)
     dataloader.test.dataset.names = test
     dataloader.test.mapper.image_format = "RGB"

@@ -26,9 +26,15 @@ def adapt(detector, res2_channels=256, res4_channels=1024):
     return L(AdaptiveModel)(detector=detector, objectives=[L(StrongWeakAlignment)(taps=taps)])
 
 
-def two_streams(source, target):
-    """A loader of labelled pictures as in detectron2's common/data, and a target set beside it."""
+def two_streams(dataloader, target):
+    """The training loader of a section as in detectron2's common/data, and a target beside it.
+
+    The section's references to its training loader are replaced by what they point to, for the
+    loader moves one level down.
+    """
+    source = dataloader.train
     source._target_ = build_train_loader
+    dataloader.test.mapper.image_format = source.mapper.image_format
     stream = L(build_target_loader)(
         dataset=L(get_target_dicts)(names=target),
         mapper="${..source.mapper}",

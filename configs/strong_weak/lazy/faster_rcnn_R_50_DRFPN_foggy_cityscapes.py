@@ -21,7 +21,7 @@ dataloader.train.total_batch_size = 8
 dataloader.test.dataset.names = "foggy_cityscapes_beta_0.02_val"
 for part in (dataloader.train, dataloader.test):
     part.mapper.augmentations[0].short_edge_length = 600
-dataloader.train = two_streams(dataloader.train, "foggy_cityscapes_beta_0.02_train")
+dataloader.train = two_streams(dataloader, "foggy_cityscapes_beta_0.02_train")
 
 optimizer.lr = 0.01
 lr_multiplier.scheduler.values = [1.0, 0.1]

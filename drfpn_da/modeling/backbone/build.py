@@ -90,7 +90,7 @@ def build_retinanet_resnet_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) 
 
     The authors' RetinaNet has no ReLU before P7, which ``AUTHORS_COMPAT`` restores.
     """
-    relu = cfg.MODEL.DRFPN.TOP_RELU and not cfg.MODEL.DRFPN.AUTHORS_COMPAT
+    relu = cfg.MODEL.DRFPN.TOP_RELU
     return _build(cfg, input_shape, "build_resnet_backbone", "p6p7_on_input", relu)
 
 

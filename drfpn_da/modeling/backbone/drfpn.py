@@ -13,8 +13,11 @@ from detectron2.modeling.backbone.fpn import LastLevelP6P7 as _LastLevelP6P7
 from fvcore.nn import weight_init
 from torch import Tensor, nn
 
+from ...functional.domain import picture_cells
+from ...functional.pooling import Cells
 from ...layers import ChannelRefinementBlock, PyramidPooling, SpatialRefinementBlock
 from ...layers.norm import build_norm
+from .picture_sizes import note_picture_sizes, noted_picture_sizes
 
 # What the authors' code does where this module's defaults differ.
 AUTHORS_SRB = {"align_grid": False, "padding_mode": "zeros", "weight_act": "none"}
@@ -44,10 +47,14 @@ class DRFPNNeck(nn.Module):
             starts from an FPN; "c2_xavier" (detectron2's) and "xavier" (the authors') start all
             convolutions at random.
         authors_compat: restore the authors' choices (``AUTHORS_SRB``, ``AUTHORS_CRB``, init
-            "xavier").
+            "xavier", no ReLU in a :class:`LastLevelP6P7` on a bottom-up feature, means over the
+            padding too).
+        mask_padding: leave the padding of a batch out of the means of PPM and CRB, where the sizes
+            of its pictures are known.
 
     Raises:
-        ValueError: strides that do not double, or options that contradict each other.
+        ValueError: strides that do not double, or options that contradict each other, or a top
+            block that ``authors_compat`` cannot change.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class DRFPNNeck(nn.Module):
         bottom_up_path: bool = True,
         init: str = "identity",
         authors_compat: bool = False,
+        mask_padding: bool = True,
     ) -> None:
         super().__init__()
         strides = _check_strides(input_shape, in_features)
@@ -81,6 +89,7 @@ class DRFPNNeck(nn.Module):
             init = "xavier"
         self.in_features = tuple(in_features)
         self.fuse_type = fuse_type
+        self.mask_padding = mask_padding and not authors_compat
         self.stages = [int(math.log2(s)) for s in strides]
 
         def conv(channels: int, kernel: int, stride: int = 1) -> Conv2d:
@@ -119,6 +128,8 @@ class DRFPNNeck(nn.Module):
         self.top_block = top_block
         if top_block is not None and authors_compat:
             _fill(top_block, "xavier")
+            if top_block.in_feature in input_shape:
+                _leave_out_relu(top_block)
 
         extra = 0 if top_block is None else top_block.num_levels
         self.out_strides = {f"p{s}": 2**s for s in range(self.stages[0], top + extra + 1)}
@@ -137,15 +148,28 @@ class DRFPNNeck(nn.Module):
             elif name.startswith("pa_output"):
                 nn.init.dirac_(module.weight)
 
-    def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def forward(
+        self,
+        features: Mapping[str, Tensor],
+        image_sizes: Optional[Sequence[tuple[int, int]]] = None,
+    ) -> dict[str, Tensor]:
         """Map bottom-up features (N, C_l, H_l, W_l) to ``{"p<l>": (N, out_channels, H_l, W_l)}``.
 
         Sizes may be odd: a level is ceil(half) of the finer one.
+
+        Args:
+            features: by name.
+            image_sizes: (height, width) in pixels of each picture of the batch, which may be
+                smaller than the batch; None: not known.
         """
-        levels = self._top_down([features[f] for f in self.in_features])
+        inputs = [features[f] for f in self.in_features]
+        cells: list[Optional[Cells]] = [None] * len(inputs)
+        if image_sizes is not None and self.mask_padding:
+            cells = [picture_cells(image_sizes, 2**s, x) for s, x in zip(self.stages, inputs)]
+        levels = self._top_down(inputs, cells[-1])
         levels = [getattr(self, f"fpn_output{s}")(x) for s, x in zip(self.stages, levels)]
         if self.bottom_up_path:
-            levels = self._bottom_up(levels)
+            levels = self._bottom_up(levels, cells)
         outputs = {f"p{s}": x for s, x in zip(self.stages, levels)}
         if self.top_block is not None:
             name = self.top_block.in_feature
@@ -154,9 +178,11 @@ class DRFPNNeck(nn.Module):
             outputs.update({f"p{self.stages[-1] + 1 + i}": x for i, x in enumerate(extra)})
         return outputs
 
-    def _top_down(self, inputs: list[Tensor]) -> list[Tensor]:
-        top = self.ppm if self.ppm is not None else getattr(self, f"fpn_lateral{self.stages[-1]}")
-        merged = [top(inputs[-1])]
+    def _top_down(self, inputs: list[Tensor], cells: Optional[Cells]) -> list[Tensor]:
+        if self.ppm is not None:
+            merged = [self.ppm(inputs[-1], cells)]
+        else:
+            merged = [getattr(self, f"fpn_lateral{self.stages[-1]}")(inputs[-1])]
         for stage, x in zip(self.stages[-2::-1], inputs[-2::-1]):
             lateral = getattr(self, f"fpn_lateral{stage}")(x)
             if self._has_srb:
@@ -166,13 +192,15 @@ class DRFPNNeck(nn.Module):
             merged.insert(0, fused / 2 if self.fuse_type == "avg" else fused)
         return merged
 
-    def _bottom_up(self, levels: list[Tensor]) -> list[Tensor]:
+    def _bottom_up(self, levels: list[Tensor], cells: list[Optional[Cells]]) -> list[Tensor]:
         refined = [levels[0]]
-        for stage, x in zip(self.stages[1:], levels[1:]):
+        for i, (stage, x) in enumerate(zip(self.stages[1:], levels[1:])):
             finer = refined[-1]
             down = getattr(self, f"downsample{stage}")(finer)
             refined.append(
-                getattr(self, f"crb{stage}")(finer, x, down) if self._has_crb else down + x
+                getattr(self, f"crb{stage}")(finer, x, down, cells[i], cells[i + 1])
+                if self._has_crb
+                else down + x
             )
         outputs = [getattr(self, f"pa_output{s}")(x) for s, x in zip(self.stages[1:], refined[1:])]
         return [refined[0], *outputs]
@@ -208,6 +236,7 @@ class DRFPN(DRFPNNeck, Backbone):
             shapes, in_features, out_channels, norm, top_block, fuse_type, **refinement
         )
         self.bottom_up = bottom_up
+        note_picture_sizes()
         self._square_pad = square_pad
         self._out_features = list(self.out_strides)
         self._out_feature_strides = dict(self.out_strides)
@@ -216,9 +245,23 @@ class DRFPN(DRFPNNeck, Backbone):
             2 ** self.stages[-1], getattr(bottom_up, "size_divisibility", 0)
         )
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Map images (N, 3, H, W) to ``{"p2": (N, out_channels, H / 4, W / 4), ...}``."""
-        return super().forward(self.bottom_up(x))
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        note_picture_sizes()
+
+    def forward(
+        self, x: Tensor, image_sizes: Optional[Sequence[tuple[int, int]]] = None
+    ) -> dict[str, Tensor]:
+        """Map images (N, 3, H, W) to ``{"p2": (N, out_channels, H / 4, W / 4), ...}``.
+
+        Args:
+            x: a batch.
+            image_sizes: (height, width) of each picture without padding; None: those of the
+                ``ImageList`` that ``x`` is of, if it is.
+        """
+        if image_sizes is None:
+            image_sizes = noted_picture_sizes(x)
+        return super().forward(self.bottom_up(x), image_sizes)
 
     @property
     def size_divisibility(self) -> int:
@@ -231,6 +274,17 @@ class DRFPN(DRFPNNeck, Backbone):
         if self._square_pad > 0:
             return {"square_size": self._square_pad}
         return dict(getattr(self.bottom_up, "padding_constraints", {}))
+
+
+def _leave_out_relu(top_block: nn.Module) -> None:
+    """Make a P6/P7 block on a bottom-up feature that of the authors' RetinaNet."""
+    if isinstance(top_block, LastLevelP6P7):
+        top_block.relu = False
+    elif isinstance(top_block, _LastLevelP6P7):
+        raise ValueError(
+            "authors_compat leaves out the ReLU between p6 and p7 on a bottom-up feature, which "
+            "detectron2's LastLevelP6P7 cannot: use drfpn_da.modeling.LastLevelP6P7"
+        )
 
 
 class LastLevelP6P7(_LastLevelP6P7):

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
-from .unet import Features, UNetDecoder, plain_convolution, unet_arguments
+from .unet import Features, UNetDecoder, unet_arguments
 
 
 class DepthDecoder(UNetDecoder):
@@ -36,7 +36,7 @@ class DepthDecoder(UNetDecoder):
             )
         self.scales = scales
         self.predictors = nn.ModuleDict(
-            {str(s): plain_convolution(self.widths[s], 1) for s in self.strides[-scales:]}
+            {str(s): self.plain_convolution(self.widths[s], 1) for s in self.strides[-scales:]}
         )
 
     @classmethod

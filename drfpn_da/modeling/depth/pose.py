@@ -17,8 +17,9 @@ class PoseNetwork(nn.Module):
     """Two frames in, rotation and translation out (arXiv 1704.07813; monodepth2, 1806.01260).
 
     Args:
-        body: "conv", a few strided convolutions with a few hundred thousand parameters, or
-            "resnet18" with BatchNorm, whose weights are named ``body.<torchvision's name>``.
+        body: "conv", a few strided convolutions with a few hundred thousand parameters; "resnet18"
+            with BatchNorm, whose weights are named ``body.<torchvision's name>``; or
+            "resnet18_decoder", the same with a decoder of four convolutions (published).
         channels: of the strided convolutions of "conv".
 
     Raises:
@@ -33,11 +34,15 @@ class PoseNetwork(nn.Module):
         self.body: nn.Module
         if body == "conv":
             self.body, width = _strided(channels), channels[-1]
-        elif body == "resnet18":
+        elif body in ("resnet18", "resnet18_decoder"):
             self.body, width = _resnet18(), 512
         else:
-            raise ValueError(f"MODEL.DEPTH.POSE.BODY is '{body}'; write 'conv' or 'resnet18'")
-        self.predictor = nn.Conv2d(width, 6, 1)
+            raise ValueError(
+                f"MODEL.DEPTH.POSE.BODY is '{body}'; write 'conv', 'resnet18' or 'resnet18_decoder'"
+            )
+        self.predictor: nn.Module = (
+            _pose_decoder(width) if body == "resnet18_decoder" else nn.Conv2d(width, 6, 1)
+        )
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -68,6 +73,14 @@ def _strided(channels: Sequence[int]) -> nn.Sequential:
         layers += [nn.Conv2d(width, outputs, size, stride=2, padding=size // 2), nn.ReLU()]
         width = outputs
     return nn.Sequential(*layers)
+
+
+def _pose_decoder(inputs: int, width: int = 256) -> nn.Sequential:
+    """1x1, 3x3 and 3x3 with ReLU, then 1x1 to the six numbers (monodepth2)."""
+    layers: list[nn.Module] = [nn.Conv2d(inputs, width, 1), nn.ReLU()]
+    for _ in range(2):
+        layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(width, 6, 1))
 
 
 def _resnet18() -> nn.Module:

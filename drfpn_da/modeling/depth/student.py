@@ -23,7 +23,8 @@ class DepthStudent(DepthNetwork):
     error.
 
     Args:
-        rows: share of the rows, from above, that have an error; below is the car's own bonnet.
+        rows: share of the rows, from above, that have an error, rounded down to whole rows; below
+            is the car's own bonnet.
         network: arguments of :class:`DepthNetwork`.
     """
 
@@ -59,7 +60,7 @@ class DepthStudent(DepthNetwork):
         for one, x, (height, width) in zip(predicted, samples, images.image_sizes):
             found.append(one[0, :height, :width].flatten())
             wanted.append(x["disparity"].to(self.device, torch.float32).flatten())
-            seen = torch.arange(height, device=self.device) < self.rows * height
+            seen = torch.arange(height, device=self.device) < int(self.rows * height)
             masks.append(seen[:, None].expand(height, width).flatten())
         loss = berhu_loss(torch.cat(found), torch.cat(wanted), torch.cat(masks))
         return {"depth/loss_berhu": loss}

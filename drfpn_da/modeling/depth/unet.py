@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode
 from detectron2.layers import ASPP, ShapeSpec, get_norm
 from torch import Tensor, nn
+from torchvision.models.segmentation.deeplabv3 import ASPP as TorchvisionASPP
 
 Features = Mapping[str, Tensor]
+PADDINGS = ("replicate", "reflect")
 
 
 class UNetDecoder(nn.Module):
@@ -26,15 +28,21 @@ class UNetDecoder(nn.Module):
         aspp_dilations: replace the first convolution by an ASPP with these three dilations;
             empty: do not.
         aspp_dropout: after the ASPP.
+        aspp_published: an ASPP as in the published code: torchvision's, with BatchNorm and ReLU
+            everywhere, of the last feature alone; others of its stride join after it. In training
+            it needs two pictures. False: detectron2's, with ``norm`` and ELU, of all features of
+            that stride.
         norm: of all convolutions, as in detectron2; "": none.
+        padding: what lies around a map: "replicate", its border, or "reflect" (published), the
+            cells next to the border; that needs two rows and columns in the coarsest map.
 
     Attributes:
         strides: of the stages, in the order in which they run.
         widths: stride -> channels of that stage's output.
 
     Raises:
-        ValueError: no features, a stride that is no power of two, or an ASPP without three
-            dilations.
+        ValueError: no features, a stride that is no power of two, an ASPP without three
+            dilations, a published one without any, or another padding.
     """
 
     def __init__(
@@ -44,9 +52,13 @@ class UNetDecoder(nn.Module):
         channels: Sequence[int] = (16, 32, 64, 128, 256),
         aspp_dilations: Sequence[int] = (),
         aspp_dropout: float = 0.5,
+        aspp_published: bool = False,
         norm: str = "",
+        padding: str = "replicate",
     ) -> None:
         super().__init__()
+        if padding not in PADDINGS:
+            raise ValueError(f"MODEL.DEPTH.PADDING is '{padding}'; write one of {list(PADDINGS)}")
         self._names = _names_by_stride(input_shape)
         coarsest = max(self._names)
         self.strides = [2**k for k in reversed(range(coarsest.bit_length() - 1))]
@@ -56,31 +68,47 @@ class UNetDecoder(nn.Module):
             for stride, names in self._names.items()
         }
         width = channels[-1]
+        self._published, self._padding = aspp_published, padding
+        names = self._names[coarsest]
+        self._first = names[-1:] if aspp_published else names
+        self._joined = [name for name in names if name not in self._first]
+        inputs = sum(input_shape[name].channels or 0 for name in self._first)
         self.bottom: nn.Module
-        if aspp_dilations:
-            if len(aspp_dilations) != 3:
-                raise ValueError(
-                    f"MODEL.DEPTH.ASPP.DILATIONS {list(aspp_dilations)}: an ASPP has three"
-                )
-            self.bottom = ASPP(
-                skips[coarsest],
-                width,
-                list(aspp_dilations),
-                norm=norm,
-                activation=F.elu,
-                dropout=aspp_dropout,
-            )
+        if aspp_dilations or aspp_published:
+            self.bottom = _aspp(inputs, width, aspp_dilations, aspp_dropout, norm, aspp_published)
         else:
-            self.bottom = _convolution(skips[coarsest], width, norm)
+            self.bottom = self._convolution(inputs, width, norm)
+        if self._joined:
+            more = sum(input_shape[name].channels or 0 for name in self._joined)
+            self.join = self._convolution(width + more, width, norm)
         self.before, self.after = nn.ModuleDict(), nn.ModuleDict()
         for stride in self.strides:
-            self.before[str(stride)] = _convolution(width, self.widths[stride], norm)
+            self.before[str(stride)] = self._convolution(width, self.widths[stride], norm)
             width = self.widths[stride]
-            self.after[str(stride)] = _convolution(width + skips.get(stride, 0), width, norm)
+            self.after[str(stride)] = self._convolution(width + skips.get(stride, 0), width, norm)
 
     def start(self, features: Features) -> Tensor:
-        """Return the input of the first stage."""
-        x: Tensor = self.bottom(self._gather(features, max(self._names)))
+        """Return the input of the first stage.
+
+        Raises:
+            ValueError: a map of one row or column, in which nothing can be reflected; a single
+                picture for a published ASPP that trains.
+        """
+        x = self._gather(features, self._first)
+        if self._padding == "reflect" and min(x.shape[-2:]) < 2:
+            raise ValueError(
+                f"MODEL.DEPTH.PADDING is 'reflect', but the coarsest map has only "
+                f"{tuple(x.shape[-2:])} cells: use larger pictures (INPUT), or write replicate"
+            )
+        if self._published and self.training and len(x) < 2:
+            raise ValueError(
+                "MODEL.DEPTH.ASPP.PUBLISHED has a BatchNorm of one value for each picture, but a "
+                "batch has a single one: give each process two pictures (SOLVER.IMS_PER_BATCH), or "
+                "write False"
+            )
+        x = self.bottom(x)
+        if self._joined:
+            x = self.join(torch.cat([x, self._gather(features, self._joined)], dim=1))
         return x
 
     def advance(self, x: Tensor, features: Features, stride: int) -> Tensor:
@@ -88,13 +116,41 @@ class UNetDecoder(nn.Module):
         x = self.before[str(stride)](x)
         if stride not in self._names:
             return self.after[str(stride)](F.interpolate(x, scale_factor=2.0))
-        skip = self._gather(features, stride)
+        skip = self._gather(features, self._names[stride])
         # Not simply twice the size: a skip of odd size was rounded up.
         x = F.interpolate(x, size=skip.shape[-2:])
         return self.after[str(stride)](torch.cat([x, skip], dim=1))
 
-    def _gather(self, features: Features, stride: int) -> Tensor:
-        return torch.cat([features[name] for name in self._names[stride]], dim=1)
+    def plain_convolution(self, inputs: int, outputs: int, bias: bool = True) -> nn.Conv2d:
+        """Return a 3x3 convolution that keeps the size."""
+        # By default the border is repeated: a map one cell high has nothing to reflect.
+        return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=self._padding, bias=bias)
+
+    def _convolution(self, inputs: int, outputs: int, norm: str) -> nn.Sequential:
+        layers: list[nn.Module] = [self.plain_convolution(inputs, outputs, bias=not norm)]
+        if norm:
+            layers.append(get_norm(norm, outputs))
+        return nn.Sequential(*layers, nn.ELU())
+
+    def _gather(self, features: Features, names: Sequence[str]) -> Tensor:
+        return torch.cat([features[name] for name in names], dim=1)
+
+
+def _aspp(
+    inputs: int,
+    outputs: int,
+    dilations: Sequence[int],
+    dropout: float,
+    norm: str,
+    published: bool,
+) -> nn.Module:
+    if len(dilations) != 3:
+        raise ValueError(f"MODEL.DEPTH.ASPP.DILATIONS {list(dilations)}: an ASPP has three")
+    if not published:
+        return ASPP(inputs, outputs, list(dilations), norm=norm, activation=F.elu, dropout=dropout)
+    module = TorchvisionASPP(inputs, list(dilations), outputs)
+    module.project[-1].p = dropout
+    return module
 
 
 def unet_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
@@ -115,7 +171,9 @@ def unet_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[s
         "channels": node.CHANNELS,
         "aspp_dilations": node.ASPP.DILATIONS,
         "aspp_dropout": node.ASPP.DROPOUT,
+        "aspp_published": node.ASPP.PUBLISHED,
         "norm": node.NORM,
+        "padding": node.PADDING,
     }
 
 
@@ -132,16 +190,3 @@ def _names_by_stride(shapes: Mapping[str, ShapeSpec]) -> dict[int, list[str]]:
     if not names:
         raise ValueError("the decoder needs at least one feature")
     return names
-
-
-def plain_convolution(inputs: int, outputs: int, bias: bool = True) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size."""
-    # The border is repeated, not reflected: a map one cell high has nothing to reflect.
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate", bias=bias)
-
-
-def _convolution(inputs: int, outputs: int, norm: str) -> nn.Sequential:
-    layers: list[nn.Module] = [plain_convolution(inputs, outputs, bias=not norm)]
-    if norm:
-        layers.append(get_norm(norm, outputs))
-    return nn.Sequential(*layers, nn.ELU())

@@ -77,7 +77,9 @@ class AdaptiveModel(nn.Module):
         names = [objective.name for objective in objectives]
         if len(set(names)) < len(names):
             raise ValueError(f"MODEL.ADAPT.OBJECTIVES: two objectives have one name in {names}")
-        _refuse_two_labellers([o for o in objectives if o.labels_target])
+        labellers = [o for o in objectives if o.labels_target]
+        _refuse_two_labellers(labellers)
+        _refuse_without_labeller([o for o in objectives if o.needs_labeller], labellers)
         wants_teacher = teacher or evaluate == "teacher"
         if evaluate not in ("student", "teacher"):
             raise ValueError(f"MODEL.TEACHER.EVAL is '{evaluate}'; write student or teacher")
@@ -300,6 +302,24 @@ def _refuse_two_labellers(labellers: Sequence[Objective]) -> None:
             "target picture once: keep one of them. DensePseudoLabel can add its regularisers to "
             "DepthMix with MODEL.PSEUDO_LABEL.REGULARISE_ONLY True"
         )
+
+
+def _refuse_without_labeller(users: Sequence[Objective], labellers: Sequence[Objective]) -> None:
+    for user in users:
+        if not labellers:
+            raise ValueError(
+                f"the objective {user.name} acts on target pictures that another objective labels "
+                "(MODEL.PSEUDO_LABEL.REGULARISE_ONLY True), but no objective labels any: add "
+                "DepthMix to MODEL.ADAPT.OBJECTIVES, or write REGULARISE_ONLY False"
+            )
+        first = labellers[0]
+        if user.start_iter < first.start_iter:
+            raise ValueError(
+                f"the objective {user.name} starts at iteration {user.start_iter}, but acts on the "
+                f"pictures that {first.name} labels from iteration {first.start_iter} on: raise "
+                "its START_ITER (MODEL.PSEUDO_LABEL.START_ITER) to that, or lower the other's "
+                "(MODEL.DEPTH_MIX.START_ITER)"
+            )
 
 
 def split_domains(batched_inputs: Inputs) -> tuple[Inputs, Inputs]:

@@ -13,6 +13,7 @@ from detectron2.structures import Boxes
 from fvcore.nn import giou_loss
 from torch import Tensor
 
+from ...functional import at_least_float32
 from ...functional.centerness import centerness as centerness_of
 from ..dense_heads import SlenderFCOSHead
 
@@ -107,6 +108,20 @@ class FCOS(_FCOS):
         losses["loss_fcos_loc_init"] = loss * self.init_loss_weight
         return losses
 
+    def _transpose_dense_predictions(
+        self, predictions: list[list[Tensor]], dims_per_anchor: list[int]
+    ) -> list[list[Tensor]]:
+        """See detectron2's ``DenseDetector``; in float32 also under mixed precision.
+
+        Boxes take the type of their deltas. In half precision they would lie on whole pixels or
+        coarser, and the generalised IoU loss refuses them beside ground truth in float32.
+        """
+        exact = [[at_least_float32(x) for x in kind] for kind in predictions]
+        transposed: list[list[Tensor]] = super()._transpose_dense_predictions(
+            exact, dims_per_anchor
+        )
+        return transposed
+
     def losses(
         self,
         anchors: list[Boxes],
@@ -137,9 +152,9 @@ class FCOS(_FCOS):
         labels = torch.stack(gt_labels)
         positive = (labels >= 0) & (labels != self.num_classes)
         points = Boxes.cat(anchors).tensor
-        # In float32 also under mixed precision: whole pixels are too coarse for thin boxes.
-        exact = torch.cat(deltas, dim=1).float()
-        boxes = torch.stack([self.box2box_transform.apply_deltas(d, points) for d in exact])
+        boxes = torch.stack(
+            [self.box2box_transform.apply_deltas(d, points) for d in torch.cat(deltas, dim=1)]
+        )
         loss = giou_loss(boxes[positive], torch.stack(gt_boxes)[positive], reduction="none")
         if not self.centerness_weighted_loss:
             return loss.sum() / self.loss_normalizer

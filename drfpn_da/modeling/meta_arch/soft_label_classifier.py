@@ -33,9 +33,10 @@ class SoftLabelClassifier(PatchClassifier):
     """Learns from soft labels, with mixup and two regularisers against confirmation bias.
 
     In training a sample has "image" and "sample_index", the row of its label in
-    :attr:`soft_targets`; labelled ones have "class_id", the others "clean_image". Before the
-    step, the network labels the clean pictures, and :attr:`relabelled` is (indices, (K, C)
-    probabilities), or None without such pictures. Returned are, in float32,
+    :attr:`soft_targets`; labelled ones have "class_id", the others "clean_image" (with
+    ``batch_statistics`` all have it). Before the step, the network labels the clean pictures
+    without a class, and :attr:`relabelled` is (indices, (K, C) probabilities), or None without such
+    pictures. Returned are, in float32,
 
     - ``loss_cls``: cross-entropy of mixed pictures against mixed labels (equation 8),
     - ``loss_prior``: the weighted divergence of the mean prediction of this process's batch from
@@ -51,7 +52,8 @@ class SoftLabelClassifier(PatchClassifier):
         prior_weight: of R_A.
         prior: frequencies of the classes; None: all the same.
         entropy_weight: of R_H.
-        batch_statistics: label clean pictures with norms in training mode (parity).
+        batch_statistics: label clean pictures with norms in training mode, in one pass over the
+            whole batch, labelled pictures included (parity).
         kwargs: of ``PatchClassifier``.
 
     Attributes:
@@ -107,7 +109,8 @@ class SoftLabelClassifier(PatchClassifier):
         """Return the losses of a batch; label its clean pictures.
 
         Raises:
-            ValueError: too few labelled pictures; pictures of several sizes under mixup.
+            ValueError: too few labelled pictures; pictures of several sizes under mixup; a picture
+                without its clean view.
             RuntimeError: nobody has set :attr:`soft_targets`.
         """
         if self.soft_targets is None:
@@ -123,7 +126,7 @@ class SoftLabelClassifier(PatchClassifier):
                 "of drfpn_da.data, or its LabelledShareSampler"
             )
         targets = self.soft_targets.targets(_indices(samples)).to(self.device)
-        self.relabelled = self._relabel([x for x in samples if "clean_image" in x])
+        self.relabelled = self._relabel(samples)
         images = self.preprocess([x["image"] for x in samples])
         if self.mixup_alpha:
             images, targets = self._mixed(images, targets, samples)
@@ -155,11 +158,23 @@ class SoftLabelClassifier(PatchClassifier):
         return mixup(images, partner, share), mixup(targets, partner, share)
 
     def _relabel(self, samples: Sequence[dict[str, Any]]) -> Optional[tuple[Tensor, Tensor]]:
-        if not samples:
+        others = [x for x in samples if "class_id" not in x]
+        if not others:
             return None
+        # Batch statistics depend on who is in the batch.
+        seen = samples if self.batch_statistics else others
+        lacking = [str(x.get("file_name", "?")) for x in seen if "clean_image" not in x]
+        if lacking:
+            raise ValueError(
+                f"{lacking[0]} has no clean_image to be labelled: use the loader of drfpn_da.data, "
+                "or its PatchMapper (with clean_labelled where "
+                "MODEL.SOFT_LABELS.BATCH_STATISTICS is True)"
+            )
         with evaluating(self, self.batch_statistics), without_gradients():
-            probabilities = self.probabilities([x["clean_image"] for x in samples])
-        return _indices(samples), probabilities.cpu()
+            probabilities = self.probabilities([x["clean_image"] for x in seen]).cpu()
+        if self.batch_statistics:
+            probabilities = probabilities[["class_id" not in x for x in samples]]
+        return _indices(others), probabilities
 
 
 def _indices(samples: Sequence[dict[str, Any]]) -> Tensor:

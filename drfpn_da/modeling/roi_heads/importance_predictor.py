@@ -149,7 +149,11 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
         """Return the predictions for (R, C, ...) features of R proposals."""
         x = torch.flatten(x, start_dim=1)
         logits, deltas = super().forward(x)
-        alpha = self.importance(x)[:, 0].sigmoid()
+        # Importances differ by little. In half precision they would be equal: the rank loss would
+        # be its margin, without a direction.
+        with torch.autocast(x.device.type, enabled=False):
+            importance = self.importance(x.to(self.importance.weight.dtype))
+        alpha = at_least_float32(importance)[:, 0].sigmoid()
         scores = alpha[:, None] * logits if self.alpha_on == "all" else logits
         return Predictions(scores, deltas, alpha, logits)
 

@@ -24,7 +24,7 @@ class UNetSemSegHead(nn.Module):
     Args:
         input_shape: channels and stride of each feature; strides are powers of two.
         num_classes: classes.
-        conv_dims: channels between the decoder and the classifier.
+        conv_dims: channels of a projection with ELU between decoder and classifier; 0: none.
         loss_weight: of the cross-entropy.
         ignore_value: label of pixels that do not count.
         unet: further arguments of :class:`UNetDecoder`.
@@ -48,8 +48,11 @@ class UNetSemSegHead(nn.Module):
         self.in_features = list(input_shape)
         self.ignore_value, self.loss_weight = ignore_value, loss_weight
         self.decoder = UNetDecoder(input_shape, **unet)
-        self.project = nn.Sequential(nn.Conv2d(self.decoder.widths[1], conv_dims, 1), nn.ELU())
-        self.predictor = nn.Conv2d(conv_dims, num_classes, 1)
+        width = self.decoder.widths[1]
+        self.project: nn.Module = (
+            nn.Sequential(nn.Conv2d(width, conv_dims, 1), nn.ELU()) if conv_dims else nn.Identity()
+        )
+        self.predictor = nn.Conv2d(conv_dims or width, num_classes, 1)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
