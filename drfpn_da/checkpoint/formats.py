@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from .fit import CheckpointError
+
 logger = logging.getLogger(__name__)
 
 #: What training programs put before the names, as "module." of data parallelism. Where two fit
@@ -24,13 +26,14 @@ PREFIXES = (
 Shapes = Mapping[str, Optional[tuple[int, ...]]]
 
 
-def read_weights(file: str) -> Any:
+def read_weights(file: str) -> Mapping[str, Any]:
     """Return what a file holds, on the CPU: tensors, numbers, words and their containers.
 
     The weights are under "model" where the file has them there or under "state_dict"; a file of
     tensors alone is returned as it is.
 
     Raises:
+        CheckpointError: the file holds something without names.
         EOFError: a ``.safetensors`` file is damaged.
         pickle.UnpicklingError, RuntimeError: another file is damaged or holds other objects.
     """
@@ -38,10 +41,14 @@ def read_weights(file: str) -> Any:
         return _read_safetensors(file)
     # Stated, not left to torch, whose default was otherwise before 2.6.
     content = torch.load(file, map_location="cpu", weights_only=True)
-    if isinstance(content, Mapping) and "model" not in content:
-        inner = content.get("state_dict")
-        if isinstance(inner, Mapping):
-            return {**content, "model": inner}
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"checkpoint {file} holds a {type(content).__name__} in place of weights by name, as "
+            "torch.save({'model': model.state_dict()}, file) writes them"
+        )
+    inner = content.get("state_dict")
+    if "model" not in content and isinstance(inner, Mapping):
+        return {**content, "model": inner}
     return content
 
 

@@ -178,6 +178,9 @@ def test_weights_in_a_container(tmp_path):
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "s.pth")
     PredictionCheckpointer(model).load(str(tmp_path / "s.pth"))
     assert is_loaded(model, state)
+    torch.save([torch.ones(2)], tmp_path / "l.pth")
+    with pytest.raises(CheckpointError, match=r"l\.pth holds a list in place of weights by name"):
+        SafeCheckpointer(model).load(str(tmp_path / "l.pth"))
     torch.save({"teacher": dict(state)}, tmp_path / "t.pth")
     with pytest.raises(CheckpointError, match=r"t\.pth has \['teacher'\].*torch\.save"):
         SafeCheckpointer(model).load(str(tmp_path / "t.pth"))
