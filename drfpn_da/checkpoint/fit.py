@@ -88,23 +88,28 @@ class Fit:
         )
 
     def refuse_random_parts(self, model: nn.Module, part: str) -> None:
-        """Raise if a part that predictions need was not loaded at all.
+        """Raise if a parameter that predictions need was not loaded.
 
-        Parts are the children of the heads, and the backbone. What a model lists in
-        ``training_parts`` is not needed.
+        What a model lists in ``training_parts`` is not needed. Features of a part alone may come
+        from a file that has less of it, such as a body without the pyramid above it.
+
+        Args:
+            model: that was loaded.
+            part: beginning of the names that are used; "": all.
 
         Raises:
             CheckpointError: names the parts.
         """
         unneeded = tuple(f"{name}." for name in getattr(model, "training_parts", ()))
         needed = [k for k in self.missing if k.startswith(part) and not k.startswith(unneeded)]
-        reached = {_part(name) for name in self.loaded}
-        parts = list(dict.fromkeys(_part(name) for name in needed if _part(name) not in reached))
+        if part and any(name.startswith(part) for name in self.loaded):
+            return
+        parts = list(dict.fromkeys(_part(name) for name in needed))
         if parts:
             raise CheckpointError(
-                f"checkpoint {self.source} has no weights of {', '.join(parts)}, which would "
-                "predict at random: give a checkpoint of the whole model, trained with this config "
-                "(MODEL.WEIGHTS '' predicts with random weights)"
+                f"checkpoint {self.source} lacks {len(needed)} parameters, such as {needed[0]}, of "
+                f"{', '.join(parts)}, which would predict at random: give "
+                "a checkpoint of the whole model, trained with this config (MODEL.WEIGHTS '' predicts with random weights)"
             )
 
 

@@ -245,8 +245,8 @@ def _first_line(error: Exception) -> str:
 class PredictionCheckpointer(SafeCheckpointer):
     """A checkpointer for models that predict with what is loaded, without further training.
 
-    A tensor of another shape, or a part of which the file has nothing, would predict at random:
-    both are refused.
+    A tensor of another shape, or one that the file lacks, would predict at random: both are
+    refused.
 
     Args:
         model: in which ``training_parts`` may list children that predictions do not need.
