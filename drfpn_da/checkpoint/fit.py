@@ -108,8 +108,9 @@ class Fit:
         if parts:
             raise CheckpointError(
                 f"checkpoint {self.source} lacks {len(needed)} parameters, such as {needed[0]}, of "
-                f"{', '.join(parts)}, which would predict at random: give "
-                "a checkpoint of the whole model, trained with this config (MODEL.WEIGHTS '' predicts with random weights)"
+                f"{', '.join(parts[:4])}, which would predict at random: give a checkpoint of the "
+                "whole model, trained with this config (MODEL.WEIGHTS '' predicts with random "
+                "weights)"
             )
 
 

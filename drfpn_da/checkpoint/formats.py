@@ -85,7 +85,8 @@ def without_prefix(state: Mapping[str, Any], expected: Shapes, source: str) -> M
     """
     counts = {prefix: _fitting(state, expected, prefix) for prefix in prefixes_of(state)}
     best = max(counts, key=lambda prefix: counts[prefix])  # the first of equals
-    others = [prefix for prefix, count in counts.items() if prefix != best and count]
+    # Single tensors, such as those of a teacher's objectives, are no network.
+    others = [p for p, count in counts.items() if p != best and 2 * count > counts[best]]
     if others:
         logger.warning(
             "%s holds several networks: %s fit this model; taken is %s",

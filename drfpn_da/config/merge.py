@@ -3,17 +3,20 @@
 from detectron2.config import CfgNode
 
 from .defaults import get_defaults
+from .safe_yaml import read_safely
 
 
 def add_drfpn_da_config(cfg: CfgNode) -> None:
     """Add every key of drfpn_da to ``cfg`` in place, all methods off.
 
     Idempotent and independent of order: a key that is already there, whoever put it there, keeps
-    its value. Call it between ``get_cfg()`` and ``cfg.merge_from_file(...)``.
+    its value. Call it between ``get_cfg()`` and ``cfg.merge_from_file(...)``, which from then on
+    refuses files that would run code.
     """
     frozen = cfg.is_frozen()
     cfg.defrost()
     _add_missing(cfg, get_defaults())
+    read_safely(cfg)
     if frozen:
         cfg.freeze()
 

@@ -75,7 +75,7 @@ def test_the_teacher_is_taken_before_its_student(tmp_path, caplog):
     assert "several networks" in caplog.text and "taken is 'modelTeacher.'" in caplog.text
 
 
-def test_what_fits_best_is_taken(tmp_path):
+def test_what_fits_best_is_taken(tmp_path, caplog):
     """A student of the right classes before a teacher of others; plain names before all."""
     student, teacher = state_of(1, 2), state_of(2, 7)
     both = {**prefixed("modelTeacher.", teacher), **prefixed("modelStudent.", student)}
@@ -85,6 +85,10 @@ def test_what_fits_best_is_taken(tmp_path):
     plain = state_of(3)
     SafeCheckpointer(model).load(save(tmp_path, {**plain, **both}))
     assert is_loaded(model, plain)
+    caplog.clear()
+    few = {"teacher.pose.bias": plain["pose.bias"]}  # one tensor is no second network
+    SafeCheckpointer(model).load(save(tmp_path, {**plain, **few}))
+    assert is_loaded(model, plain) and "several networks" not in caplog.text
 
 
 def test_versions_of_modules_follow_the_prefix(tmp_path):
