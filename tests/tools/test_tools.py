@@ -212,3 +212,10 @@ def test_export_notices_a_difference():
     compare = load_tool("export_model").compare
     rows = compare(lambda x: [x, x, x], lambda x: [x, x + 1e-3, x[:1]], torch.ones(3), list("abc"))
     assert [row[-1] for row in rows] == ["equal", "FAILED", "FAILED"]
+
+
+def test_export_does_not_call_nothing_equal():
+    tool = load_tool("export_model")
+    full, empty = torch.ones(2, 4), torch.zeros(0, 4)
+    rows = tool.compare(lambda x: [full, empty], lambda x: [full, empty], full, ["boxes", "masks"])
+    assert [row[-1] for row in rows] == ["equal", "NOT COMPARED (empty)"]
