@@ -1,13 +1,15 @@
-"""docs/configs.md is generated from the comments of the defaults, is current, and lacks no key."""
+"""docs/configs.md is generated from the statements of the keys, is current, and lacks no key."""
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
 from detectron2.config import CfgNode
 
 from drfpn_da.config import get_defaults
+from drfpn_da.config.rules import Count, Flag, Items
 from tests.scripts import load_tool
 
 
@@ -43,13 +45,18 @@ def test_key_without_comment_is_refused(generator):
 def test_comments_sections_and_pipes(generator):
     source = (
         "# ------ #\n# Title\n# ------ #\n"
-        "# A part.\n_C.PART = CN()\n_C.PART.ENABLED = False\n"
-        "# unrelated\n\n# First line,\n# second | line.\n_C.PART.SIZES = [1, 2]\n"
+        "# A part.\n_C.PART = Node()\n_C.PART.ENABLED = False\n"
+        "# unrelated\n\n# First line,\n# second | line.\n_C.PART.SIZES = Items([1, 2], Count())\n"
     )
     (section,) = generator.parse(source)
     assert section.title == "Title"
-    assert [(key.name, key.default, key.comment) for key in section.keys] == [
-        ("PART.ENABLED", "False", "A part."),
-        ("PART.SIZES", "[1, 2]", "First line, second | line."),
+    assert [(key.name, key.comment) for key in section.keys] == [
+        ("PART.ENABLED", "A part."),
+        ("PART.SIZES", "First line, second | line."),
     ]
-    assert "second \\| line" in generator.render([section])
+    rules = {"PART.ENABLED": Flag(), "PART.SIZES": Items([1, math.inf], Count())}
+    *_, enabled, sizes = generator.render([section], rules).strip().splitlines()
+    assert enabled == "| `PART.ENABLED` | `False` | A part. | True or False |"
+    assert sizes.startswith(
+        "| `PART.SIZES` | `[1, .inf]` | First line, second \\| line. | a list of"
+    )

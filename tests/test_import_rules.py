@@ -112,7 +112,7 @@ def test_package_does_not_print():
 
 def test_relative_imports_are_resolved(tmp_path):
     """The helper itself: a rule that sees nothing would never fail."""
-    assert "drfpn_da.config.defaults.get_defaults" in imported_modules(
-        PACKAGE / "config" / "merge.py"
+    assert "drfpn_da.config.tree.get_defaults" in imported_modules(
+        PACKAGE / "config" / "__init__.py"
     )
     assert "config" in parts(PACKAGE / "__init__.py")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 
 class CheckpointError(ValueError):
@@ -117,7 +117,7 @@ class Fit:
 def tensor_shapes(model: nn.Module) -> dict[str, Optional[tuple[int, ...]]]:
     """Return the shape of each tensor in a model's state; None for those not yet made."""
     return {
-        key: None if isinstance(value, UninitializedTensorMixin) else tuple(value.shape)
+        key: None if is_lazy(value) else tuple(value.shape)
         for key, value in model.state_dict(keep_vars=True).items()
     }
 
@@ -134,8 +134,10 @@ def pop_hidden_misfits(
     """
     found = []
     for name, shape in tensor_shapes(model).items():
-        there = tuple(state[name].shape) if name in state else shape
-        if shape is None or there == shape:
+        if shape is None or name not in state:
+            continue
+        there = tuple(state[name].shape)
+        if there == shape:
             continue
         try:
             model.get_submodule(name.rpartition(".")[0])

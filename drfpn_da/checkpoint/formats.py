@@ -64,7 +64,8 @@ def prefixes_of(keys: Iterable[str]) -> list[str]:
     """Return the prefixes that keys begin with, none first, then in the order of preference."""
     found: dict[str, tuple[int, ...]] = {"": ()}
     for key in keys:
-        prefix, rank = "", ()
+        prefix = ""
+        rank: tuple[int, ...] = ()
         while (word := key[len(prefix) :].partition(".")[0] + ".") in PREFIXES:
             prefix, rank = prefix + word, (*rank, PREFIXES.index(word))
             found[prefix] = rank

@@ -11,8 +11,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_argument_parser
 
 from . import safe_yaml
-from .check import check_config
-from .merge import add_drfpn_da_config
+from .tree import add_drfpn_da_config, check_config
 from .unknown_keys import contradictions, leaf_keys, unknown_in_file, unknown_key_message
 
 logger = logging.getLogger(__name__)

@@ -93,7 +93,7 @@ def check_lazy_classes(cfg: DictConfig) -> None:
     """
     counts = {
         path: count
-        for path, count in _values_of(cfg.model, "num_classes", "model")
+        for path, count in _values_of(cfg.get("model", {}), "num_classes", "model")
         if isinstance(count, int) and "backbone" not in path
     }
     for path, names in _values_of(cfg.get("dataloader", {}), "names", "dataloader"):

@@ -6,8 +6,12 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 
 from ..config.combinations import lookup
+from ..config.rules import Number
+from ..config.tree import RULES
 
-#: Points in time and durations in iterations; 0 or less is no number of iterations and stays.
+_SCALES = {key: rule.scales for key, rule in RULES.items() if isinstance(rule, Number)}
+#: Points in time and durations in iterations, of detectron2 and as the keys of drfpn_da state it;
+#: 0 or less is no number of iterations and stays.
 ITERATIONS = (
     "SOLVER.MAX_ITER",
     "SOLVER.WARMUP_ITERS",
@@ -15,20 +19,11 @@ ITERATIONS = (
     "TEST.EVAL_PERIOD",
     "TEST.PRECISE_BN.NUM_ITER",
     "VIS_PERIOD",
-    "MODEL.TEACHER.START_ITER",
-    "MODEL.STRONG_WEAK.START_ITER",
-    "MODEL.STRONG_WEAK.WARN_AFTER",
-    "MODEL.PSEUDO_LABEL.START_ITER",
-    "MODEL.PSEUDO_LABEL.RAMP_ITERS",
-    "MODEL.PSEUDO_LABEL.STORE.PERIOD",
-    "MODEL.PSEUDO_LABEL.MONITOR.PERIOD",
-    "MODEL.SOFT_LABELS.WARMUP_ITERS",
-    "MODEL.DEPTH.START_ITER",
-    "MODEL.DEPTH_MIX.START_ITER",
+    *(key for key, scale in _SCALES.items() if scale == "iterations"),
 )
 #: Shares of an average that are kept at each step. SOLVER.MOMENTUM is none of them: the rule of
 #: learning rates holds for one momentum.
-MOMENTA = ("MODEL.PSEUDO_LABEL.ADAPTIVE.MOMENTUM", "MODEL.PSEUDO_LABEL.PRIOR.MOMENTUM")
+MOMENTA = tuple(key for key, scale in _SCALES.items() if scale == "kept")
 #: Pictures in a step.
 BATCHES = ("SOLVER.IMS_PER_BATCH", "SOLVER.TARGET_IMS_PER_BATCH")
 

@@ -12,10 +12,9 @@ from typing import Any
 from drfpn_da.config import get_defaults
 from drfpn_da.config.combinations import lookup
 from drfpn_da.config.rules import Choice, Registered
-from drfpn_da.config.unknown_keys import leaf_keys
-from drfpn_da.config.values import VALUES
+from drfpn_da.config.tree import RULES
 
-KEYS = sorted(leaf_keys(get_defaults()))
+KEYS = sorted(RULES)
 #: Of other types than the default, whatever that is.
 STRANGERS = (
     *(None, True, False, "", "x", "res9", 0, -1, 1, 2, 0.5, -0.1, 1e9, math.nan, math.inf),
@@ -89,7 +88,7 @@ def _like(value: Any, rng: random.Random) -> Any:
 
 def _chosen(key: str, rng: random.Random) -> Any:
     """A value of the rule's list, if it has one: good by itself, perhaps not here."""
-    rule = VALUES[key]
+    rule = RULES[key]
     if isinstance(rule, Choice):
         return rng.choice(rule.values)
     if isinstance(rule, Registered):

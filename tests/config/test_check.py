@@ -7,14 +7,32 @@ from detectron2.config import CfgNode
 
 from drfpn_da import model_zoo
 from drfpn_da.config import check_config, get_defaults
-from drfpn_da.config.rules import Choice, Flag, Items, Number, OrEmpty, Row, Text
+from drfpn_da.config.combinations import lookup
+from drfpn_da.config.rules import Choice, Flag, Items, Node, Number, Row, Text
 from drfpn_da.config.setup import base_cfg
+from drfpn_da.config.tree import RULES
 from drfpn_da.config.unknown_keys import leaf_keys
-from drfpn_da.config.values import VALUES
+
+PAIR = {"x": Number(), "y": Text()}
+NUMBERS = {"x": Number(), "y": Number()}
 
 
-def test_every_key_has_a_rule():
-    assert set(VALUES) == set(leaf_keys(get_defaults()))
+def test_every_key_states_a_default_that_its_rule_accepts():
+    defaults = get_defaults()
+    assert set(RULES) == set(leaf_keys(defaults))
+    for key, rule in RULES.items():
+        assert rule.accepts(lookup(defaults, key)), key
+    defaults.TEST.SLENDER.BINS.append("changed")
+    assert "changed" not in get_defaults().TEST.SLENDER.BINS
+
+
+def test_a_key_is_stated_once():
+    tree = Node()
+    tree.PART = Node()
+    tree.PART.ENABLED = False
+    assert dict(tree.rules()) == {"PART.ENABLED": Flag()}
+    with pytest.raises(ValueError, match="ENABLED is stated twice"):
+        tree.PART.ENABLED = True
 
 
 def test_the_defaults_and_all_shipped_configs_pass():
@@ -29,20 +47,24 @@ def test_the_defaults_and_all_shipped_configs_pass():
     ("rule", "good", "bad"),
     [
         (Flag(), [True, False], [1, 0.0, "True", None]),
-        (Number(0, 1), [0, 0.5, 1], [-1e-9, 1.1, math.nan, math.inf, True, "1", None, [0]]),
-        (Number(0, 1, above=True, below=True), [0.5], [0, 1, 0.0, 1.0]),
-        (Number(0, infinite=True), [math.inf, 3], [math.nan, -math.inf, -1]),
-        (Number(1, whole=True), [1, 10**9], [0, 1.0, True, -1]),
-        (VALUES["DATASETS.LABELLED.SEED"], [0, 2**32 - 1], [-1, 2**32]),
-        (Choice(("a", 2)), ["a", 2], ["b", 2.0, None, ["a"]]),
-        (Choice((1,)), [1], [True]),
+        (
+            Number(low=0, high=1),
+            [0, 0.5, 1],
+            [-1e-9, 1.1, math.nan, math.inf, True, "1", None, [0]],
+        ),
+        (Number(low=0, high=1, above=True, below=True), [0.5], [0, 1, 0.0, 1.0]),
+        (Number(low=0, infinite=True), [math.inf, 3], [math.nan, -math.inf, -1]),
+        (Number(low=1, whole=True), [1, 10**9], [0, 1.0, True, -1]),
+        (RULES["DATASETS.LABELLED.SEED"], [0, 2**32 - 1], [-1, 2**32]),
+        (Choice("a", 2), ["a", 2], ["b", 2.0, None, ["a"]]),
+        (Choice(1), [1], [True]),
         (Text(), ["", "x"], [3, None]),
         (Text(empty=False), ["x"], ["", "  "]),
-        (Items(Number(0)), [[], (1, 2)], [1, "12", [-1], [[1]], None]),
-        (Items(Text(), least=1, different=True), [["a", "b"]], [[], ["a", "a"]]),
-        (Row((("x", Number()), ("y", Text()))), [[1, "a"]], [[1], [1, "a", 2], ["a", 1], "1a"]),
-        (Row((("x", Number()),) * 2, ascending=True), [[1, 1], (1, 2)], [[2, 1]]),
-        (OrEmpty(Row((("x", Number()),))), [[], [1]], [[1, 2], None, ""]),
+        (Items([], Number(low=0)), [[], (1, 2)], [1, "12", [-1], [[1]], None]),
+        (Items([], Text(), least=1, different=True), [["a", "b"]], [[], ["a", "a"]]),
+        (Row(fields=PAIR), [[1, "a"]], [[], [1], [1, "a", 2], ["a", 1], "1a"]),
+        (Row(fields=NUMBERS, ascending=True), [[1, 1], (1, 2)], [[2, 1]]),
+        (Row(fields=NUMBERS, empty=True), [[], [1, 0]], [[1], None, ""]),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -53,7 +75,7 @@ def test_rules(rule, good, bad):
 
 
 def test_large_ends_of_a_range_are_written_out():
-    assert VALUES["DATASETS.LABELLED.SEED"].wanted == "a whole number in [0, 4294967295]"
+    assert RULES["DATASETS.LABELLED.SEED"].wanted == "a whole number in [0, 4294967295]"
 
 
 def test_all_wrong_values_are_named_at_once_with_the_mend():
