@@ -115,11 +115,13 @@ class SafeCheckpointer(DetectionCheckpointer):
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         """Load the weights as far as they fit; see the class for what is refused."""
         self._refuse_other_values(checkpoint["model"])
-        prefixes: list[str] = []
-        if not checkpoint.get("matching_heuristics", False):  # which compares ends of names
-            prefixes = prefixes_of(checkpoint["model"])[1:]
-            expected = tensor_shapes(self.model)
-            checkpoint["model"] = without_prefix(checkpoint["model"], expected, self._source)
+        prefixes = prefixes_of(checkpoint["model"])[1:]
+        checkpoint["model"] = without_prefix(
+            checkpoint["model"],
+            tensor_shapes(self.model),
+            self._source,
+            ends=checkpoint.get("matching_heuristics", False),
+        )
         keys = list(checkpoint["model"])
         hidden = pop_hidden_misfits(self.model, checkpoint["model"])
         incompatible = super()._load_model(checkpoint)

@@ -186,6 +186,16 @@ def test_a_detector_with_a_head_of_other_classes(tmp_path, architecture):
         SafeCheckpointer(build_model(cfg), str(tmp_path)).resume_or_load("", resume=True)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "model.module."])
+def test_prefixes_are_taken_off_where_ends_of_names_are_compared(tmp_path, prefix):
+    """As of a backbone that was trained by itself, on several devices."""
+    state, model = state_of(1), Detector()
+    body = {k[len("backbone.") :]: v for k, v in state.items() if k.startswith("backbone.")}
+    path = save(tmp_path, prefixed(prefix, body))
+    SafeCheckpointer(model).load(f"{path}?matching_heuristics=True")
+    assert is_loaded(model, {f"backbone.{key}": value for key, value in body.items()})
+
+
 def test_safetensors(tmp_path):
     state, model, path = state_of(1), Detector(), tmp_path / "w.safetensors"
     save_file(dict(prefixed("model.", state)), path)
