@@ -33,7 +33,7 @@ OPSET = 17
 # Largest difference, relative to the largest value, that passes.
 TOLERANCE = 1e-4
 # Verdict on an output that has no values.
-EMPTY = "not compared"
+EMPTY = "NOT COMPARED (empty)"
 
 Function = Callable[[Tensor], Sequence[Tensor]]
 

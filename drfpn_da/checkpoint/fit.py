@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from torch import nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.nn.parameter import is_lazy
 
 
 class CheckpointError(ValueError):
@@ -88,53 +88,63 @@ class Fit:
         )
 
     def refuse_random_parts(self, model: nn.Module, part: str) -> None:
-        """Raise if parameters that predictions need were not loaded.
+        """Raise if a parameter that predictions need was not loaded.
 
-        What a model lists in ``training_parts`` is not needed. Features of one part may come from
-        a file that has less of it, such as a body without the pyramid above it.
+        What a model lists in ``training_parts`` is not needed. Features of a part alone may come
+        from a file that has less of it, such as a body without the pyramid above it.
+
+        Args:
+            model: that was loaded.
+            part: beginning of the names that are used; "": all.
 
         Raises:
             CheckpointError: names the parts.
         """
         unneeded = tuple(f"{name}." for name in getattr(model, "training_parts", ()))
         needed = [k for k in self.missing if k.startswith(part) and not k.startswith(unneeded)]
-        if not needed or (part and any(name.startswith(part) for name in self.loaded)):
+        if part and any(name.startswith(part) for name in self.loaded):
             return
-        parts = ", ".join(dict.fromkeys(_part(name) for name in needed))
-        raise CheckpointError(
-            f"checkpoint {self.source} lacks {len(needed)} parameters, of {parts}, which would "
-            f"predict at random, such as {needed[0]}: give a checkpoint of the whole model, "
-            "trained with this config (MODEL.WEIGHTS '' predicts with random weights)"
-        )
+        parts = list(dict.fromkeys(_part(name) for name in needed))
+        if parts:
+            raise CheckpointError(
+                f"checkpoint {self.source} lacks {len(needed)} parameters, such as {needed[0]}, of "
+                f"{', '.join(parts[:4])}, which would predict at random: give a checkpoint of the "
+                "whole model, trained with this config (MODEL.WEIGHTS '' predicts with random "
+                "weights)"
+            )
 
 
 def tensor_shapes(model: nn.Module) -> dict[str, Optional[tuple[int, ...]]]:
     """Return the shape of each tensor in a model's state; None for those not yet made."""
-    lazy = (UninitializedParameter, UninitializedBuffer)
     return {
-        key: None if isinstance(value, lazy) else tuple(value.shape)
+        key: None if is_lazy(value) else tuple(value.shape)
         for key, value in model.state_dict(keep_vars=True).items()
     }
 
 
-def pop_unreachable(
+def pop_hidden_misfits(
     model: nn.Module, state: MutableMapping[str, Any]
 ) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
-    """Take those tensors of another shape out of a state whose modules fvcore does not find.
+    """Take tensors of another shape out of a state where fvcore looks for their modules in vain.
 
-    It looks for them by the names in the state, from which adapted models hide a part, and fails.
+    It looks by the names in the state, which for an adapted model are those of the detector inside.
 
     Returns:
-        (name, shape in the state, shape in the model) of each.
+        Their names, shapes in the state and shapes in the model.
     """
     found = []
-    modules = dict(model.named_modules())
-    for name, here in tensor_shapes(model).items():
-        there = tuple(getattr(state[name], "shape", ())) if name in state else here
-        if here is not None and there != here and name.rpartition(".")[0] not in modules:
-            found.append((name, there, here))
+    for name, shape in tensor_shapes(model).items():
+        if shape is None or name not in state:
+            continue
+        there = tuple(state[name].shape)
+        if there == shape:
+            continue
+        try:
+            model.get_submodule(name.rpartition(".")[0])
+        except AttributeError:
+            found.append((name, there, shape))
             del state[name]
-    return found  # type: ignore[return-value]
+    return found
 
 
 def _part(name: str) -> str:

@@ -16,7 +16,7 @@ from .fit import CheckpointError
 logger = logging.getLogger(__name__)
 
 #: What training programs put before the names, as "module." of data parallelism. Where two fit
-#: equally well, the first is taken: an average or teacher rather than the model that learns.
+#: equally well, the first is taken: an average or teacher rather than the model that is trained.
 PREFIXES = (
     *("ema.", "ema_model.", "modelTeacher.", "teacher."),
     *("module.", "model.", "student.", "modelStudent."),
@@ -43,12 +43,13 @@ def read_weights(file: str) -> Mapping[str, Any]:
     content = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(content, Mapping):
         raise CheckpointError(
-            f"checkpoint {file} holds a {type(content).__name__} in place of weights by name, as "
-            "torch.save({'model': model.state_dict()}, file) writes them"
+            f"{file} holds a {type(content).__name__} in place of weights by name, such as "
+            "torch.save({'model': model.state_dict()}, file) writes"
         )
-    inner = content.get("state_dict")
-    if "model" not in content and isinstance(inner, Mapping):
-        return {**content, "model": inner}
+    if "model" not in content:
+        inner = content.get("state_dict")
+        if isinstance(inner, Mapping):
+            return {**content, "model": inner}
     return content
 
 
@@ -71,21 +72,26 @@ def prefixes_of(keys: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda prefix: found[prefix])
 
 
-def without_prefix(state: Mapping[str, Any], expected: Shapes, source: str) -> Mapping[str, Any]:
+def without_prefix(
+    state: Mapping[str, Any], expected: Shapes, source: str, ends: bool = False
+) -> Mapping[str, Any]:
     """Return the weights whose names fit a model best when a prefix is taken off.
 
     Args:
         state: name -> tensor or array, perhaps of several networks with a prefix each.
         expected: of the model.
         source: where the weights are from, for the log.
+        ends: a name need only be the end of the model's, as for detectron2's matching heuristics.
 
     Returns:
         ``state`` itself, if its names fit as well as any others; else the part with the prefix
         that gives most tensors of the right name and shape, without that prefix.
     """
-    counts = {prefix: _fitting(state, expected, prefix) for prefix in prefixes_of(state)}
+    places = _places(expected, ends)
+    counts = {prefix: _fitting(state, places, prefix) for prefix in prefixes_of(state)}
     best = max(counts, key=lambda prefix: counts[prefix])  # the first of equals
-    others = [prefix for prefix, count in counts.items() if prefix != best and count]
+    # Single tensors, such as those of a teacher's objectives, are no network.
+    others = [p for p, count in counts.items() if p != best and 2 * count > counts[best]]
     if others:
         logger.warning(
             "%s holds several networks: %s fit this model; taken is %s",
@@ -107,13 +113,23 @@ def without_prefix(state: Mapping[str, Any], expected: Shapes, source: str) -> M
     return kept
 
 
-def _fitting(state: Mapping[str, Any], expected: Shapes, prefix: str) -> int:
+def _places(expected: Shapes, ends: bool) -> dict[str, set[Optional[tuple[int, ...]]]]:
+    """Return the shapes under each name, or under each end of names, from a dot on."""
+    places: dict[str, set[Optional[tuple[int, ...]]]] = {}
+    for key, shape in expected.items():
+        parts = key.split(".")
+        for start in range(len(parts) if ends else 1):
+            places.setdefault(".".join(parts[start:]), set()).add(shape)
+    return places
+
+
+def _fitting(
+    state: Mapping[str, Any], places: Mapping[str, set[Optional[tuple[int, ...]]]], prefix: str
+) -> int:
     count = 0
     for key, value in state.items():
-        name = key[len(prefix) :]
-        if key.startswith(prefix) and name in expected:
-            shape = expected[name]
-            count += shape is None or tuple(getattr(value, "shape", ())) == shape
+        shapes = places.get(key[len(prefix) :], set()) if key.startswith(prefix) else set()
+        count += bool(shapes & {None, tuple(getattr(value, "shape", ()))})
     return count
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
@@ -18,7 +19,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from ..files import write_whole
-from .fit import CheckpointError, Fit, pop_unreachable, tensor_shapes
+from .fit import CheckpointError, Fit, pop_hidden_misfits, tensor_shapes
 from .formats import prefixes_of, read_weights, without_prefix
 
 LAST = "last_checkpoint"
@@ -113,28 +114,34 @@ class SafeCheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         """Load the weights as far as they fit; see the class for what is refused."""
-        self._refuse_containers(checkpoint["model"])
-        prefixes: list[str] = []
-        if not checkpoint.get("matching_heuristics", False):  # which compares ends of names
-            prefixes = prefixes_of(checkpoint["model"])[1:]
-            expected = tensor_shapes(self.model)
-            checkpoint["model"] = without_prefix(checkpoint["model"], expected, self._source)
+        self._refuse_other_values(checkpoint["model"])
+        prefixes = prefixes_of(checkpoint["model"])[1:]
+        checkpoint["model"] = without_prefix(
+            checkpoint["model"],
+            tensor_shapes(self.model),
+            self._source,
+            ends=checkpoint.get("matching_heuristics", False),
+        )
         keys = list(checkpoint["model"])
-        unreachable = pop_unreachable(self.model, checkpoint["model"])
+        hidden = pop_hidden_misfits(self.model, checkpoint["model"])
         incompatible = super()._load_model(checkpoint)
-        incompatible.incorrect_shapes.extend(unreachable)
+        incompatible.incorrect_shapes.extend(hidden)
         fit = Fit.of(self.model, incompatible, self._source)
         fit.refuse_nothing(keys, prefixes)
         self._check(fit)
         return incompatible
 
-    def _refuse_containers(self, state: Mapping[str, Any]) -> None:
-        inner = [key for key, value in state.items() if isinstance(value, Mapping)]
-        if inner:
+    def _refuse_other_values(self, state: Mapping[str, Any]) -> None:
+        others = {
+            key: type(value).__name__
+            for key, value in state.items()
+            if not isinstance(value, (torch.Tensor, np.ndarray))
+        }
+        if others:
+            listed = ", ".join(f"'{key}' (a {kind})" for key, kind in [*others.items()][:4])
             raise CheckpointError(
-                f"checkpoint {self._source} has {inner} in place of weights: write those that you "
-                f"want into a new file: torch.save({{'model': torch.load({self._source!r}, "
-                f"weights_only=True)[{inner[0]!r}]}}, 'new.pth')"
+                f"checkpoint {self._source} has {listed} where weights by name belong: write the "
+                "weights alone into a new file with torch.save({'model': weights}, 'new.pth')"
             )
 
     def _check(self, fit: Fit) -> None:
@@ -146,8 +153,8 @@ class SafeCheckpointer(DetectionCheckpointer):
             if filename.endswith(".pkl"):
                 _refuse_code(filename)
             elif filename.endswith(".pyth"):
-                # detectron2 reads these by torch's default, which before 2.6 ran code.
-                read_weights(filename)
+                # Not by detectron2, which leaves it to torch whether code may run.
+                return _as_pycls(filename)
             elif self._is_own(filename):
                 _verify_checksums(filename)
             return super()._load_file(filename)
@@ -216,6 +223,14 @@ def _refuse_code(filename: str) -> None:
         raise EOFError(str(error)) from error
 
 
+def _as_pycls(filename: str) -> dict[str, Any]:
+    # Names need only match by their ends, as detectron2 reads these files.
+    content = read_weights(filename)
+    state = content.get("model_state", content)
+    state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    return {"model": state, "__author__": "pycls", "matching_heuristics": True}
+
+
 def _verify_checksums(filename: str) -> None:
     if not zipfile.is_zipfile(filename):
         return
@@ -232,8 +247,8 @@ def _first_line(error: Exception) -> str:
 class PredictionCheckpointer(SafeCheckpointer):
     """A checkpointer for models that predict with what is loaded, without further training.
 
-    A tensor of another shape, or one that is not in the file, would predict at random: both are
-    refused. Without a file, what is random is said in the log.
+    A tensor of another shape, or one that the file lacks, would predict at random: both are
+    refused.
 
     Args:
         model: in which ``training_parts`` may list children that predictions do not need.

@@ -16,6 +16,7 @@ from detectron2.utils.logger import setup_logger
 
 from ..checkpoint.safe import LAST
 from ..config.combinations import configured_detector, lookup
+from ..config.safe_yaml import check_yaml
 from ..config.unknown_keys import leaf_keys
 from ..data import validate_datasets
 from ..data.validate import CLASS_KEYS, log_findings
@@ -127,6 +128,7 @@ def _continue_saved(cfg: CfgNode) -> None:
     path = Path(cfg.OUTPUT_DIR, "config.yaml")
     if not path.is_file():
         return
+    check_yaml(str(path))
     with path.open() as file:
         saved = CfgNode.load_cfg(file)
     _refuse_other_classes(cfg, saved)

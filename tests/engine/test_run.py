@@ -102,6 +102,13 @@ def test_resume_with_the_same_config_is_silent(cfg, tmp_path, caplog):
     assert "differs" not in caplog.text
 
 
+def test_resume_names_a_saved_config_that_is_none(cfg, tmp_path):
+    start_run(cfg, TRAIN)
+    (tmp_path / "out" / "config.yaml").write_text("SEED: 5\nMODEL: !!python/name:os.system\n")
+    with pytest.raises(ValueError, match=r"out/config\.yaml, line 2: .*os\.system"):
+        start_run(cfg, RESUME)
+
+
 def test_evaluation_leaves_the_run_alone(cfg, tmp_path):
     start_run(cfg, TRAIN)
     before = (tmp_path / "out" / "config.yaml").read_bytes()

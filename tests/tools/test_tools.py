@@ -228,17 +228,17 @@ def test_no_tool_predicts_with_a_random_head(setting, tmp_path, tool):
         main(argument_parser().parse_args(words) if tool == "train_net" else words)
 
 
-def test_demo_takes_no_names_of_other_classes(setting, tmp_path, capsys):
-    _demo(setting, "--input", setting / "images" / "picture_0.png", "--output", tmp_path,
-          "MODEL.ROI_HEADS.NUM_CLASSES", "3")  # fmt: skip
-    assert f"not named by '{DATASET}': MODEL.ROI_HEADS.NUM_CLASSES is 3" in capsys.readouterr().out
+def test_demo_refuses_names_of_other_classes(setting, tmp_path):
+    with pytest.raises(ValueError, match=f"NUM_CLASSES is 3, but dataset '{DATASET}' has 2"):
+        _demo(setting, "--input", setting / "images", "--output", tmp_path,
+              "MODEL.ROI_HEADS.NUM_CLASSES", "3")  # fmt: skip
 
 
 def test_export_says_that_nothing_was_compared(setting, tmp_path, capsys):
     words = ["--config-file", str(setting / "model.yaml"), "--part", "detector", "--size", "64"]
     words += ["96", "--output", str(tmp_path), "MODEL.WEIGHTS", str(setting / "model_0.pth")]
     rows = load_tool("export_model").main([*words, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "1.0"])
-    assert [row[-1] for row in rows] == ["not compared"] * 3 + ["equal"]
+    assert [row[-1] for row in rows] == ["NOT COMPARED (empty)"] * 3 + ["equal"]
     assert "Nothing was compared of output0, output1, output2" in capsys.readouterr().out
 
 
@@ -246,3 +246,10 @@ def test_export_notices_a_difference():
     compare = load_tool("export_model").compare
     rows = compare(lambda x: [x, x, x], lambda x: [x, x + 1e-3, x[:1]], torch.ones(3), list("abc"))
     assert [row[-1] for row in rows] == ["equal", "FAILED", "FAILED"]
+
+
+def test_export_does_not_call_nothing_equal():
+    tool = load_tool("export_model")
+    full, empty = torch.ones(2, 4), torch.zeros(0, 4)
+    rows = tool.compare(lambda x: [full, empty], lambda x: [full, empty], full, ["boxes", "masks"])
+    assert [row[-1] for row in rows] == ["equal", "NOT COMPARED (empty)"]
