@@ -248,7 +248,7 @@ class PredictionCheckpointer(SafeCheckpointer):
     """A checkpointer for models that predict with what is loaded, without further training.
 
     A tensor of another shape, or one that the file lacks, would predict at random: both are
-    refused.
+    refused. A warning tells of a model without any file.
 
     Args:
         model: in which ``training_parts`` may list children that predictions do not need.
@@ -262,6 +262,12 @@ class PredictionCheckpointer(SafeCheckpointer):
     ) -> None:
         super().__init__(model, save_dir, **checkpointables)
         self._part = part
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load a checkpoint; see the class for what is refused."""
+        if not path:
+            self.logger.warning("No weights are given: predictions are those of a random model")
+        return super().load(path, *args, **kwargs)
 
     def _check(self, fit: Fit) -> None:
         fit.refuse_mismatch(
