@@ -79,7 +79,7 @@ def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
 
 def mixed_batches(cfg: CfgNode) -> Iterator[tuple[list[dict], Mix, Metadata]]:
     """Mix the target loader's batches as training does, labelled by the weights of the config."""
-    check_classes(cfg, cfg.DATASETS.TRAIN[:1], "DATASETS.TRAIN")
+    check_classes(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
     model = load_model(cfg)
     if "depth_mix" not in getattr(model, "objectives", {}):
         raise SystemExit("nothing is mixed: write MODEL.META_ARCHITECTURE DepthMixSegmentor")

@@ -248,7 +248,7 @@ class PredictionCheckpointer(SafeCheckpointer):
     """A checkpointer for models that predict with what is loaded, without further training.
 
     A tensor of another shape, or one that the file lacks, would predict at random: both are
-    refused.
+    refused. A warning tells of a model without any file.
 
     Args:
         model: in which ``training_parts`` may list children that predictions do not need.

@@ -146,7 +146,7 @@ def test_a_head_of_other_classes(tmp_path):
     resumed.resume_or_load(path, resume=False)
 
 
-def test_a_checkpoint_without_a_head(tmp_path):
+def test_a_checkpoint_without_a_head(tmp_path, caplog):
     state = state_of(1)
     body = {key: value for key, value in state.items() if key.startswith("backbone")}
     SafeCheckpointer(Detector()).load(save(tmp_path, body))
@@ -164,6 +164,7 @@ def test_a_checkpoint_without_a_head(tmp_path):
     without_pose = {key: value for key, value in state.items() if "pose" not in key}
     PredictionCheckpointer(Detector()).load(save(tmp_path, without_pose))
     PredictionCheckpointer(Detector()).load("")
+    assert "predictions are those of a random model" in caplog.text
 
 
 @pytest.mark.parametrize("architecture", ["GeneralizedRCNN", "AdaptiveModel"])
