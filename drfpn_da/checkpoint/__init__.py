@@ -1,6 +1,5 @@
-"""Checkpoints: saved and read safely; pretrained and depth networks, other frameworks."""
+"""Checkpoints: saved and read safely; pretrained and depth networks."""
 
-from .mmdet import convert_mmdet_drfpn
 from .pretrained import PretrainedHandler
 from .safe import CheckpointError, SafeCheckpointer, load_model
 from .transfer import TransferHandler, rename_depth_weights
@@ -10,7 +9,6 @@ __all__ = [
     "PretrainedHandler",
     "SafeCheckpointer",
     "TransferHandler",
-    "convert_mmdet_drfpn",
     "load_model",
     "rename_depth_weights",
 ]

@@ -175,7 +175,7 @@ class SoftLabelHook(HookBase):
             values.update(
                 accuracy=float(correct.float().mean()),
                 stickiness=float(stickiness(first, now, truth)),
-                calibration_error=float(expected_calibration_error(soft.max(dim=1)[0], correct)),
+                calibration_error=expected_calibration_error(soft.max(dim=1)[0], correct),
                 # One more of each class, so that the divergence is finite.
                 class_divergence=float(
                     prior_regulariser(soft.mean(dim=0), (counts + 1) / (counts + 1).sum())
