@@ -13,9 +13,10 @@ PACKAGE = ROOT / "drfpn_da"
 # part of the package -> parts that it may import, beside itself.
 ALLOWED = {
     "functional": set(),
-    "layers": {"functional"},
-    "modeling": {"layers", "functional", "compat", "config", "checkpoint"},
-    "objectives": {"modeling", "layers", "functional", "labels"},
+    "layers": {"functional", "arguments"},
+    "modeling": {"layers", "functional", "compat", "config", "checkpoint", "arguments"},
+    "objectives": {"modeling", "layers", "functional", "labels", "arguments"},
+    "arguments": set(),
 }
 # part -> parts that it must not import, where more is free.
 FORBIDDEN = {

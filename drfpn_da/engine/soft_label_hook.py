@@ -13,6 +13,7 @@ from detectron2.evaluation import inference_context
 from detectron2.utils import comm
 from torch import Tensor, nn
 
+from ..arguments import arguments
 from ..data.checked_mapper import CheckedMapper
 from ..data.patch_loader import PatchPool, share_sampler, split_patches
 from ..data.patches import SAMPLE_INDEX, PatchMapper
@@ -84,8 +85,7 @@ class SoftLabelHook(HookBase):
             PatchMapper(cfg, False),
             share_sampler(cfg, pool).batches_per_epoch,
             warmup=node.WARMUP_ITERS,
-            zero_unvisited=node.ZERO_UNVISITED,
-            monitor=node.MONITOR,
+            **arguments(node, "zero_unvisited", "monitor"),
         )
 
     def before_train(self) -> None:

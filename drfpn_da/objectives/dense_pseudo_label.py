@@ -12,6 +12,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from ..arguments import arguments
 from ..functional import picture_masks, pixel_cross_entropy, stack_padded
 from ..functional.generators import step_generator
 from ..functional.mixup import draw_mixup
@@ -134,8 +135,7 @@ class DensePseudoLabel(SelfTraining):
             )
         return {
             **cls.shared_arguments(cfg),
-            "mixup_alpha": node.MIXUP_ALPHA,
-            "regularise_only": node.REGULARISE_ONLY,
+            **arguments(node, "mixup_alpha", "regularise_only"),
             "stored": node.STORE.ENABLED,
         }
 

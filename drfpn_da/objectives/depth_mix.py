@@ -12,6 +12,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from ..arguments import arguments
 from ..functional import (
     CONFIDENCE_RULES,
     class_masks,
@@ -158,20 +159,12 @@ class DepthMix(Objective):
     def from_config(cls, cfg: CfgNode, features: FeatureTaps) -> dict[str, Any]:
         """Read ``MODEL.DEPTH_MIX`` and ``INPUT.FORMAT``."""
         node = cfg.MODEL.DEPTH_MIX
-        strong = {key.lower(): value for key, value in node.STRONG.items()}
+        strong = arguments(node.STRONG)
         return {
             "augmentation": PhotometricAugmentation(**strong, image_format=cfg.INPUT.FORMAT),
-            "weight": node.WEIGHT,
-            "start_iter": node.START_ITER,
-            "mask": node.MASK,
-            "depth": node.DEPTH,
-            "compare": node.COMPARE,
-            "margin": node.MARGIN,
-            "threshold": node.THRESHOLD,
-            "confidence_rule": node.CONFIDENCE_RULE,
-            "confidence": node.CONFIDENCE,
-            "target": node.TARGET,
-            "denominator": node.DENOMINATOR,
+            **arguments(node, "weight", "start_iter", "mask", "depth", "compare", "margin"),
+            **arguments(node, "threshold", "confidence_rule", "confidence"),
+            **arguments(node, "target", "denominator"),
         }
 
     def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:

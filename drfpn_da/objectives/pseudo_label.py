@@ -11,6 +11,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ..arguments import arguments
 from ..functional.generators import step_generator
 from ..functional.no_grad import without_gradients
 from ..functional.pseudo_boxes import soft_cross_entropy
@@ -89,12 +90,10 @@ class PseudoLabel(SelfTraining):
     def from_config(cls, cfg: CfgNode, features: FeatureTaps) -> dict[str, Any]:
         """Read ``MODEL.PSEUDO_LABEL``."""
         node = cfg.MODEL.PSEUDO_LABEL
+        names = ("box_regression", "localization_losses", "jitter_count", "jitter_scale")
         return {
             **cls.shared_arguments(cfg),
-            "box_regression": node.BOX_REGRESSION,
-            "localization_losses": node.LOCALIZATION_LOSSES,
-            "jitter_count": node.JITTER.COUNT,
-            "jitter_scale": node.JITTER.SCALE,
+            **arguments(node, *names),
             "max_spread": node.JITTER.MAX_SPREAD,
         }
 

@@ -8,6 +8,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ..arguments import arguments
 from ..modeling.depth import PoseNetwork, ViewSynthesis
 from ..modeling.depth.view_synthesis import FRAMES
 from ..modeling.feature_taps import FeatureTaps
@@ -66,9 +67,7 @@ class SelfSupervisedDepth(Objective):
         return {
             "pose": PoseNetwork(cfg),
             "synthesis": ViewSynthesis.from_config(cfg),
-            "weight": cfg.MODEL.DEPTH.WEIGHT,
-            "start_iter": cfg.MODEL.DEPTH.START_ITER,
-            "on_labelled": cfg.MODEL.DEPTH.ON_LABELLED,
+            **arguments(cfg.MODEL.DEPTH, "weight", "start_iter", "on_labelled"),
         }
 
     def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:

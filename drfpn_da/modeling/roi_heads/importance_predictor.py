@@ -16,6 +16,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ...arguments import arguments
 from ...functional import at_least_float32, mean_by_group, rank_regularisation, split_by_importance
 
 logger = logging.getLogger(__name__)
@@ -131,18 +132,12 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
     def from_config(cls, cfg: CfgNode, input_shape: Any) -> dict[str, Any]:
         """Read the parent's keys and ``MODEL.ROI_BOX_HEAD.SCN``."""
         node = cfg.MODEL.ROI_BOX_HEAD.SCN
+        names = ("alpha_on", "bias", "beta", "learnable_margin", "gamma", "split", "scope")
         return {
             **super().from_config(cfg, input_shape),
-            "alpha_on": node.ALPHA_ON,
-            "bias": node.BIAS,
-            "beta": node.BETA,
+            **arguments(node, *names, "min_group"),
             "margin": node.MARGIN_1,
-            "learnable_margin": node.LEARNABLE_MARGIN,
             "rank_weight": node.RR_WEIGHT,
-            "gamma": node.GAMMA,
-            "split": node.SPLIT,
-            "scope": node.SCOPE,
-            "min_group": node.MIN_GROUP,
         }
 
     def forward(self, x: Tensor) -> Predictions:
