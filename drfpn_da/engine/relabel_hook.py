@@ -31,6 +31,9 @@ from .step import detector_of, model_device
 
 logger = logging.getLogger(__name__)
 
+#: The journal, in the folder of the run.
+JOURNAL = "relabels.jsonl"
+
 
 class SCNRelabelHook(HookBase):
     """Gathers votes on every annotation's class, decides after each window, corrects and records.
@@ -118,7 +121,7 @@ class SCNRelabelHook(HookBase):
             annotations,
             _policy_from_config(cfg, annotations.class_names),
             Windows.from_config(cfg, len(records)),
-            os.path.join(cfg.OUTPUT_DIR, node.OUTPUT),
+            os.path.join(cfg.OUTPUT_DIR, JOURNAL),
             dry_run=node.DRY_RUN,
             min_iou=node.MIN_IOU,
             probabilities=node.PROBS,

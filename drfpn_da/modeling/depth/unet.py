@@ -170,7 +170,7 @@ def unet_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[s
         )
     return {
         "input_shape": {name: input_shape[name] for name in node.IN_FEATURES},
-        **arguments(node, "channels", "aspp_dilations", "aspp_dropout", "aspp_published"),
+        **arguments(node, "channels", "aspp_dilations", "aspp_published"),
         **arguments(node, "norm", "padding"),
     }
 

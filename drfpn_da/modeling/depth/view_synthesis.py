@@ -60,7 +60,7 @@ class ViewSynthesis:
     @classmethod
     def from_config(cls, cfg: CfgNode) -> ViewSynthesis:
         """Read ``MODEL.DEPTH``."""
-        names = ("min_depth", "max_depth", "ssim_weight", "smoothness_weight", "auto_mask")
+        names = ("min_depth", "max_depth", "smoothness_weight", "auto_mask")
         return cls(**arguments(cfg.MODEL.DEPTH, *names))
 
     def depth(self, disparity: Tensor) -> Tensor:

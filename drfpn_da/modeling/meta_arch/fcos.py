@@ -181,7 +181,7 @@ def _build_head(node: CfgNode, inputs: list) -> FCOSHead:
     return SlenderFCOSHead(
         two_step=node.TWO_STEP.ENABLED,
         residual=node.TWO_STEP.RESIDUAL,
-        **arguments(node, "adaptation", "offset_gradient"),
+        adaptation=node.ADAPTATION,
         **shared,
     )
 

@@ -57,8 +57,7 @@ class PatchClassifier(nn.Module):
         in_feature = in_feature or max(shapes, key=lambda name: shapes[name].stride)
         if in_feature not in shapes:
             raise ValueError(
-                f"MODEL.PATCH_CLASSIFIER.IN_FEATURE is '{in_feature}', but the backbone gives "
-                f"{', '.join(sorted(shapes))}"
+                f"in_feature is '{in_feature}', but the backbone gives {', '.join(sorted(shapes))}"
             )
         if num_classes < 2:
             raise ValueError(
