@@ -1,9 +1,9 @@
 """Pure functions on tensors; they import torch only."""
 
 from .adaptation import box_offsets, scale_gradient
-from .berhu import berhu_loss, log_disparity_error
 from .confidence import CONFIDENCE_RULES, confidence_weights
 from .conv import conv3x3_to_few
+from .depth_losses import berhu_loss, log_disparity_error
 from .depth_metrics import DEPTH_METRICS, depth_errors, median_scale
 from .domain import (
     SOURCE,

@@ -74,13 +74,15 @@ def slenderness_from_masks(masks: Iterable[Tensor]) -> Tensor:
         rows = mask[:, column].to(torch.uint8)
         top, bottom = rows.argmax(dim=0), len(rows) - 1 - rows.flip(0).argmax(dim=0)
         columns.append(torch.stack([torch.full_like(column, count - 1), column, top, bottom]))
-    return _slenderness_of_columns(*torch.cat([c.to(columns[-1]) for c in columns], dim=1), count)
+    return _slenderness_of_columns(torch.cat([c.to(columns[-1]) for c in columns], dim=1), count)
 
 
-def _slenderness_of_columns(
-    mask: Tensor, column: Tensor, top: Tensor, bottom: Tensor, count: int
-) -> Tensor:
-    """Slenderness of ``count`` masks by first and last pixel of each column, in ascending order."""
+def _slenderness_of_columns(columns: Tensor, count: int) -> Tensor:
+    """Slenderness of ``count`` masks by (4, M) columns: mask, abscissa, first and last row.
+
+    Columns ascend by mask, then by abscissa, without repetition.
+    """
+    mask, column, top, bottom = columns
     if len(mask) == 0:
         return torch.full((count,), torch.nan, dtype=torch.float64, device=mask.device)
     touches = (mask[1:] == mask[:-1]) & (column[1:] == column[:-1] + 1)

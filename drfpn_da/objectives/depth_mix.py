@@ -33,7 +33,11 @@ from ..layers.photometric import PhotometricAugmentation
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective, replaced
-from ..modeling.own_disparity import check_own_disparity, target_disparities, with_disparity
+from ..modeling.predicted_disparity import (
+    check_predicted_disparity,
+    target_disparities,
+    with_disparity,
+)
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
 
 DEPTHS = ("file", "student")
@@ -175,7 +179,7 @@ class DepthMix(Objective):
         """
         check_segmentor(detector, "the objective DepthMix")
         if self.own_depth:
-            check_own_disparity(detector, "MODEL.DEPTH_MIX.DEPTH student")
+            check_predicted_disparity(detector, "MODEL.DEPTH_MIX.DEPTH student")
         self._ignore = int(detector.sem_seg_head.ignore_value)  # type: ignore[union-attr,arg-type]
 
     def label_target(self, step: AdaptationStep) -> Sequence[dict[str, Any]]:

@@ -14,8 +14,8 @@ from ..modeling.depth.view_synthesis import FRAMES
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import preprocess
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
-from ..modeling.own_disparity import (
-    check_own_disparity,
+from ..modeling.predicted_disparity import (
+    check_predicted_disparity,
     predict_disparities,
     target_disparities,
 )
@@ -76,7 +76,7 @@ class SelfSupervisedDepth(Objective):
         Raises:
             ValueError: its head predicts no disparity.
         """
-        check_own_disparity(detector, "the objective SelfSupervisedDepth")
+        check_predicted_disparity(detector, "the objective SelfSupervisedDepth")
 
     def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
         """Return the losses of the target pictures, and of labelled ones where asked for.
