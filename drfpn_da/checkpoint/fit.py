@@ -1,4 +1,4 @@
-"""Whether a checkpoint fits a model: prefixes of other codes' names, and what is left at random."""
+"""Checks that a checkpoint fits a model, and removal of prefixes from its keys."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _candidates(state: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Fit:
-    """What of a model a checkpoint did not give.
+    """The parameters of a model that a checkpoint did not give.
 
     Attributes:
         lacking: names of parameters that keep the values they had, of the model without teacher

@@ -1,4 +1,4 @@
-"""Records of whole pictures with a class, and what a classifier trains on."""
+"""Records and mapper of whole images with one class each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What evaluation during training compares and keeps, from the config."""
+"""Evaluation and choice of the best checkpoint during training."""
 
 from __future__ import annotations
 

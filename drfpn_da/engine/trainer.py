@@ -1,4 +1,4 @@
-"""``Trainer``: detectron2's default trainer with what it lacks."""
+"""``Trainer`` extends detectron2's ``DefaultTrainer``."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ FEATURE_KEYS = (
 
 
 class Trainer(DefaultTrainer):
-    """detectron2's ``DefaultTrainer`` with what it lacks.
+    """detectron2's ``DefaultTrainer`` with target domains, exact resume and more checks.
 
     - Runs repeat and resume exactly (on the CPU bit by bit), whatever the number of workers.
     - Several processes and mixed precision also without a GPU, gradient accumulation, and

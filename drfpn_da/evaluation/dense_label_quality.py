@@ -1,4 +1,4 @@
-"""How good the pixel labels of a segmentor are that would teach, where true labels exist."""
+"""Quality of the pixel labels of a teacher, measured against true labels."""
 
 from __future__ import annotations
 

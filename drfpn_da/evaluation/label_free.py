@@ -19,7 +19,7 @@ OTHER_EVALUATION = "other_evaluation"
 
 
 class LabelFreeEvaluator(DatasetEvaluator):
-    r"""What predictions alone tell about a model; no label is read.
+    r"""Scores a model by its predictions alone; no label is read.
 
     Of detections with a score s of at least the threshold, over the whole data set:
 

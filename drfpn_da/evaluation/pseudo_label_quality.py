@@ -1,4 +1,4 @@
-"""How good the detections are that would become pseudo-labels, where true labels exist.
+"""Quality of pseudo-labels of detectors, measured against true labels.
 
 Training never sees labels of the target; this measures a teacher on a labelled set of that domain.
 """

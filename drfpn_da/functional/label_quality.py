@@ -1,4 +1,4 @@
-"""How good predicted class probabilities and labels made of them are."""
+"""Calibration of class probabilities and stickiness of labels."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from .self_training import SelfTraining
 
 @dataclass
 class DenseLabels:
-    """What the student learns in a step, on a canvas as large as the largest picture.
+    """Labels of the student in a step, on a canvas as large as the largest picture.
 
     Attributes:
         pictures: (N, 3, H, W) float32, strong views, mixed where asked for.
@@ -46,7 +46,7 @@ class DenseLabels:
 
 @OBJECTIVE_REGISTRY.register()
 class DensePseudoLabel(SelfTraining):
-    """Losses of a segmentor's strong view against what the teacher sees in the weak one.
+    """Losses of a segmentor's strong view against the teacher's labels of the weak view.
 
     The method of arXiv 1908.02983 for pixels: soft labels, mixup of pictures and labels, and two
     regularisers of the same pass. The labels are those of the moment with a moving average as

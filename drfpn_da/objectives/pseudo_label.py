@@ -28,7 +28,7 @@ LOCALIZATION_LOSSES = ("box_reg", "bbox", "_loc", "_ctr", "centerness", "iou")
 
 @OBJECTIVE_REGISTRY.register()
 class PseudoLabel(SelfTraining):
-    """Losses of the student's strong view against what the mean teacher sees in the weak one.
+    """Losses of the student's strong view against the mean teacher's labels of the weak view.
 
     Detections above a threshold become labels (Unbiased Teacher, arXiv 2102.09480). On R-CNN
     detectors the ROI heads may learn soft labels instead: the teacher's class vector, background

@@ -1,4 +1,4 @@
-"""What self-training of detectors and segmentors shares: keys, statistics, ramp, regularisers."""
+"""Base of self-training: keys, statistics, ramp and regularisers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .pseudo_statistics import PseudoLabelStatistics
 
 
 class SelfTraining(Objective):
-    """An objective whose labels are what the model, or its teacher, predicts.
+    """Base of objectives that learn from predictions of the model or its teacher.
 
     Args:
         weight: of all losses.
