@@ -92,7 +92,7 @@ def get_long_description() -> str:
 setup(
     name="drfpn_da",
     version=get_version(),
-    description="Detectors and segmentors for where the labels are not, as a detectron2 plugin",
+    description="Adapt, train and audit detectors when labels are scarce, noisy or from another domain",
     long_description=get_long_description(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -1,4 +1,4 @@
-"""drfpn_da: detectors and segmentors for where the labels are not, as a detectron2 plugin.
+"""drfpn_da adapts, trains and audits detectron2 models when labels are scarce or noisy.
 
 Importing the package registers its parts in detectron2's registries, and a bridge for detectron2
 trees whose Cityscapes modules import an unpublished path; nothing else.

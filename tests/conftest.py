@@ -39,11 +39,11 @@ def _seed():
 
 @pytest.fixture
 def register():
-    """Registers records with metadata under a name, which it returns; forgotten after the test."""
+    """Registers records, or their loader, with metadata under a name; forgotten after the test."""
     names = []
 
     def register(name, records, **metadata):
-        DatasetCatalog.register(name, lambda: records)
+        DatasetCatalog.register(name, records if callable(records) else lambda: records)
         MetadataCatalog.get(name).set(**metadata)
         names.append(name)
         return name

@@ -13,9 +13,11 @@ PACKAGE = ROOT / "drfpn_da"
 # part of the package -> parts that it may import, beside itself.
 ALLOWED = {
     "functional": set(),
-    "layers": {"functional"},
-    "modeling": {"layers", "functional", "compat", "config", "checkpoint"},
-    "objectives": {"modeling", "layers", "functional", "labels"},
+    "layers": {"functional", "arguments"},
+    "modeling": {"layers", "functional", "compat", "config", "checkpoint", "arguments", "renamed"},
+    "objectives": {"modeling", "layers", "functional", "labels", "arguments"},
+    "arguments": set(),
+    "renamed": set(),
 }
 # part -> parts that it must not import, where more is free.
 FORBIDDEN = {

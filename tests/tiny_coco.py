@@ -90,6 +90,16 @@ def register_tiny_domains(folder: Path, name: str, targets: int) -> Path:
     return folder
 
 
+def write_disparity(folder: Path) -> None:
+    """Write a random disparity of each target picture of ``register_tiny_domains``."""
+    rng = np.random.default_rng(0)
+    (folder / "disparity").mkdir()
+    for path in (folder / "target" / "images").iterdir():
+        with Image.open(path) as image:
+            disparity = rng.random((image.height, image.width), dtype=np.float32)
+        np.save(folder / "disparity" / f"{path.stem}.npy", disparity)
+
+
 def load_tiny_sem_seg(folder: Path) -> list[dict]:
     records = []
     for path in sorted((folder / "images").iterdir()):

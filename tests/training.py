@@ -4,6 +4,8 @@ import itertools
 
 import torch
 
+from drfpn_da.engine import Trainer
+
 
 def take(loader, count):
     """The next batches of a loader."""
@@ -72,3 +74,14 @@ def assert_resumes_exactly(build, workers, stop=3):
         later = {at: value for at, value in values.items() if at >= stop}
         assert found.get(name, {}) == later, name
     return resumed
+
+
+def train_in_double_precision(cfg):
+    """Train with parameters of float64; return the trainer."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        trainer = Trainer(cfg)
+        trainer.train()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return trainer

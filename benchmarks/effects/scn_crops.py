@@ -27,11 +27,7 @@ from benchmarks.report import RESULTS, format_table, plain_parser, write_report
 from drfpn_da.checkpoint import SafeCheckpointer
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.engine.relabel_votes import Windows
-from drfpn_da.functional import (
-    importance_cross_entropy,
-    rank_regularisation,
-    relabel_by_margin,
-)
+from drfpn_da.functional import rank_regularisation
 from drfpn_da.labels import RelabelPolicy, Tally, VoteAccumulator, tally_votes
 from drfpn_da.model_zoo import get_config_file
 from drfpn_da.modeling.backbone import build_mobilenetv2_backbone
@@ -149,7 +145,7 @@ def train(
             logits, alpha = model(x[torch.randint(2, batch.shape), batch])
             if options["scn"]:
                 rank = rank_regularisation(alpha, 0.7, 0.07)
-                loss = importance_cross_entropy(logits, alpha, labels[batch]) + rank
+                loss = F.cross_entropy(alpha[:, None] * logits, labels[batch]) + rank
                 importances.append(alpha.detach())
                 active.append(float(rank > 0))
             else:
@@ -161,7 +157,8 @@ def train(
                 votes.add(batch, logits.softmax(1), torch.ones(len(batch)), alpha)
             if options.get("relabel") == "published" and epoch >= PUBLISHED_START * epochs:
                 p = (alpha[:, None] * logits).detach().softmax(1)
-                new_labels[batch] = relabel_by_margin(p, labels[batch], 0.2)
+                lead = p.amax(1) - p.gather(1, labels[batch, None])[:, 0]
+                new_labels[batch] = torch.where(lead > 0.2, p.argmax(1), labels[batch])
         schedule.step()
         labels = new_labels
         if windows.ends(epoch + 1):

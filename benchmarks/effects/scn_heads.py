@@ -45,7 +45,7 @@ from benchmarks.effects.scn import ARMS as TRAINED
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.data import load_indexed
 from drfpn_da.engine import SCNRelabelHook
-from drfpn_da.engine.label_sweep import fold_of
+from drfpn_da.engine.confidence_sweep import fold_of
 from drfpn_da.model_zoo import get_config_file
 
 FOLDS, KFOLD = 3, "loss threshold, k folds"

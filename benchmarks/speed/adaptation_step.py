@@ -22,7 +22,13 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from benchmarks.report import format_table
-from benchmarks.speed.options import memory_parser, parse_speed, peak_of_new_process, report_speed
+from benchmarks.speed.options import (
+    memory_parser,
+    parse_speed,
+    peak_of_new_process,
+    random_pictures,
+    report_speed,
+)
 from benchmarks.timing import measure, peak_growth, timed
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.modeling.meta_arch.adaptive import preprocess
@@ -57,12 +63,9 @@ def config(name: str, device: str) -> CfgNode:
 
 def make_batch(args: argparse.Namespace, domain: str) -> list[dict[str, Any]]:
     """Random pictures, those of the source with eight boxes each."""
-    generator = torch.Generator().manual_seed(len(domain))
     height, width = args.size
     batch = []
-    for _ in range(args.batch):
-        size = (3, height, width)
-        image = torch.randint(0, 255, size, generator=generator, dtype=torch.uint8)
+    for image, generator in random_pictures(args, domain):
         corner = torch.rand(8, 2, generator=generator) * torch.tensor([width, height]) * 0.7
         instances = Instances((height, width))
         instances.gt_boxes = Boxes(torch.cat([corner, corner + min(args.size) * 0.25], 1))

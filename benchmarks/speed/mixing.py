@@ -21,7 +21,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from benchmarks.report import format_table
-from benchmarks.speed.options import parse_speed, report_speed, speed_parser
+from benchmarks.speed.options import parse_speed, random_pictures, report_speed, speed_parser
 from benchmarks.timing import computed, measure
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.functional import (
@@ -57,12 +57,9 @@ def build(name: str, device: str) -> nn.Module:
 
 def make_batch(args: argparse.Namespace, domain: str) -> Batch:
     """Random pictures, with labels or with disparity."""
-    generator = torch.Generator().manual_seed(len(domain))
     height, width = args.size
     batch = []
-    for _ in range(args.batch):
-        size = (3, height, width)
-        image = torch.randint(0, 255, size, generator=generator, dtype=torch.uint8)
+    for image, generator in random_pictures(args, domain):
         extra = (
             {"sem_seg": torch.randint(0, 19, (height, width), generator=generator)}
             if domain == "source"

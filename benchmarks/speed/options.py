@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.report import RESULTS, plain_parser, write_report
 
@@ -28,6 +30,18 @@ def speed_parser(
         "--output", type=Path, help="default: benchmarks/results/<name>_<device>.json"
     )
     return parser
+
+
+def random_pictures(
+    args: argparse.Namespace, domain: str
+) -> Iterator[tuple[Tensor, torch.Generator]]:
+    """Yield ``args.batch`` pictures of ``args.size``, each with the generator for its labels."""
+    generator = torch.Generator().manual_seed(len(domain))
+    for _ in range(args.batch):
+        yield (
+            torch.randint(0, 255, (3, *args.size), generator=generator, dtype=torch.uint8),
+            generator,
+        )
 
 
 def memory_parser(doc: str | None, **defaults: Any) -> argparse.ArgumentParser:

@@ -1,7 +1,6 @@
-"""Checkpoints: saved and read safely; pretrained and depth networks, other frameworks."""
+"""Checkpoints: saved and read safely; pretrained and depth networks."""
 
 from .fit import CheckpointError
-from .mmdet import convert_mmdet_drfpn
 from .pretrained import PretrainedHandler
 from .safe import PredictionCheckpointer, SafeCheckpointer, load_model
 from .transfer import TransferHandler, rename_depth_weights
@@ -12,7 +11,6 @@ __all__ = [
     "PretrainedHandler",
     "SafeCheckpointer",
     "TransferHandler",
-    "convert_mmdet_drfpn",
     "load_model",
     "rename_depth_weights",
 ]

@@ -1,4 +1,4 @@
-"""YAML files without code: what a config file is read as, before anything of it is built."""
+"""Reads config files as YAML without running code in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of whole pictures with a class, and what a classifier trains on."""
+"""Records and mapper of whole images with one class each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
+from ..arguments import arguments
 from ..labels import random_order
 from .subset import pick_named, pick_random, read_names
 from .validate import check_registered, class_names
@@ -81,13 +82,10 @@ class PatchMapper:
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool) -> dict[str, Any]:
         """Read ``INPUT.PATCH``, ``INPUT.RANDOM_FLIP``, ``INPUT.FORMAT`` and how labels are made."""
-        node = cfg.INPUT.PATCH
         return {
+            **arguments(cfg.INPUT.PATCH),
             "is_train": is_train,
-            "size": node.SIZE,
-            "pad": node.PAD,
             "flip": cfg.INPUT.RANDOM_FLIP,
-            "color_jitter": node.COLOR_JITTER,
             "image_format": cfg.INPUT.FORMAT,
             "clean_labelled": cfg.MODEL.SOFT_LABELS.BATCH_STATISTICS,
         }

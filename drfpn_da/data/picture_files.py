@@ -1,4 +1,4 @@
-"""Files of pictures: what their header says, and their pixels as 8 bits however they are stored."""
+"""Reads image files: their headers, and their pixels as 8 bits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class UnreadablePictureError(OSError, ValueError):
 
 
 class PictureHeader(NamedTuple):
-    """What a file says of its picture.
+    """Size and depth of an image by its header.
 
     Attributes:
         width: in pixels, after the rotation that EXIF asks for.

@@ -14,6 +14,7 @@ from detectron2.data import transforms as T
 from torch import Tensor
 from torchvision.transforms import v2
 
+from ..arguments import arguments
 from .checked_mapper import Mapper
 from .intrinsics import check_intrinsics, transform_intrinsics
 from .loader import build_train_loader, loader_options
@@ -67,8 +68,7 @@ class SequenceMapper:
         return {
             "augmentations": augmentations,
             "image_format": cfg.INPUT.FORMAT,
-            "color_jitter": cfg.INPUT.SEQUENCE.COLOR_JITTER,
-            "color_jitter_prob": cfg.INPUT.SEQUENCE.COLOR_JITTER_PROB,
+            **arguments(cfg.INPUT.SEQUENCE),
         }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:

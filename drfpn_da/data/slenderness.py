@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pycocotools.mask as mask_util
 import torch
 from detectron2.structures import BoxMode
 
 from ..functional.slenderness import (
     is_polygon,
-    slenderness_from_columns,
+    slenderness_from_masks,
     slenderness_from_polygons,
     slenderness_from_sides,
 )
-from .rle import rle_columns
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +95,22 @@ def rle_slenderness(rles: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """
     parts = [np.empty(0)]
     for part in _batches(rles):
-        mask, column, top, bottom = (torch.from_numpy(values) for values in rle_columns(part))
-        parts.append(slenderness_from_columns(mask, column, top, bottom, len(part)).numpy())
+        parts.append(slenderness_from_masks(map(_occupied, part)).numpy())
     return np.concatenate(parts)
+
+
+def _occupied(rle: Mapping[str, Any]) -> torch.Tensor:
+    """Decode a mask and cut it to its box: slenderness does not depend on the place."""
+    height, width = rle["size"]
+    if not isinstance(rle["counts"], (str, bytes)):
+        covered = sum(rle["counts"])
+        if covered != height * width:
+            raise ValueError(
+                f"its runs cover {covered} pixels, its size {rle['size']} has {height * width}"
+            )
+        rle = mask_util.frPyObjects(rle, height, width)
+    x, y, w, h = mask_util.toBbox(rle).astype(int)
+    return torch.from_numpy(mask_util.decode(rle)[y : y + h, x : x + w])
 
 
 def box_aspect(boxes: np.ndarray) -> np.ndarray:

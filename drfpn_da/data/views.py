@@ -11,6 +11,7 @@ from detectron2.utils.registry import Registry
 from torch import Tensor
 from torchvision.transforms import v2
 
+from ..arguments import arguments
 from ..layers.photometric import blur
 from .checked_mapper import Mapper
 
@@ -122,16 +123,8 @@ class StrongView:
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Read ``INPUT.STRONG_VIEW`` and ``INPUT.FORMAT``."""
-        node = cfg.INPUT.STRONG_VIEW
         return {
-            "color_jitter": node.COLOR_JITTER,
-            "color_jitter_prob": node.COLOR_JITTER_PROB,
-            "grayscale_prob": node.GRAYSCALE_PROB,
-            "blur_sigma": node.BLUR_SIGMA,
-            "blur_prob": node.BLUR_PROB,
-            "erase": node.ERASE,
-            "mask_share": node.MASK.SHARE,
-            "mask_size": node.MASK.SIZE,
+            **arguments(cfg.INPUT.STRONG_VIEW),
             "fill": cfg.MODEL.PIXEL_MEAN,
             "image_format": cfg.INPUT.FORMAT,
         }

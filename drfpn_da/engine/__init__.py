@@ -1,5 +1,6 @@
 """Training: the trainer, its hooks, and the start of a run."""
 
+from ..renamed import former_names
 from .accumulation import accumulate_gradients
 from .clipping import clip_gradients
 from .dense_label_hook import DenseLabelHook
@@ -9,10 +10,10 @@ from .grid_features import pool_grid_features
 from .hooks import BestCheckpointer, PredictionPictures, RunningNormalizer, StepSeed
 from .launch import launch
 from .lazy import evaluate_lazy, start_lazy_run, train_lazy
+from .other_evaluation import WithOtherEvaluation
 from .relabel_hook import SCNRelabelHook
 from .run import start_run
 from .scaling import scale_to_processes
-from .second_opinion import SecondOpinion
 from .soft_label_hook import SoftLabelHook
 from .step import CPUAMPTrainer, amp_trainer, build_ddp_model
 from .trainer import Trainer
@@ -24,7 +25,7 @@ __all__ = [
     "DenseLabelHook",
     "PredictionPictures",
     "RunningNormalizer",
-    "SecondOpinion",
+    "WithOtherEvaluation",
     "SCNRelabelHook",
     "SoftLabelHook",
     "StepSeed",
@@ -44,3 +45,5 @@ __all__ = [
     "start_run",
     "train_lazy",
 ]
+
+__getattr__ = former_names(__name__, SecondOpinion="WithOtherEvaluation")

@@ -1,4 +1,4 @@
-"""Uncertainty for choosing what to annotate: a student trained anew in each cycle."""
+"""Uncertainty for the choice of images to annotate, by a student trained in each cycle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class StudentUncertainty:
-    """Trains a depth network on the teacher's disparity of what is selected so far.
+    """Trains a depth network on the teacher's disparity of the selected images.
 
     An :data:`drfpn_da.labels.selection.Uncertainty`. The student of the n-th call trains n times
     ``SOLVER.MAX_ITER``, as published, from the config's weights; the error of its disparity of each

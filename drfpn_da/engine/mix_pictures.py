@@ -1,4 +1,4 @@
-"""What DepthMix made of the training pictures, drawn now and then."""
+"""Draws the mixed images of DepthMix once a period."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What evaluation during training compares and keeps, from the config."""
+"""Evaluation and choice of the best checkpoint during training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN
 from torch import nn
 
-from ..evaluation import is_label_free, needs_second_opinion, selection_mode
+from ..evaluation import is_label_free, needs_other_evaluation, selection_mode
 from ..modeling import AdaptiveModel, SlidingWindow
 from .hooks import BestCheckpointer
-from .second_opinion import SecondOpinion, the_other
+from .other_evaluation import WithOtherEvaluation, other_evaluation
 from .step import unwrap
 
 
@@ -27,14 +27,14 @@ def check_evaluation(cfg: CfgNode, model: nn.Module) -> None:
     selection_mode(metric)
     if is_label_free(metric) and not label_free.ENABLED:
         raise ValueError(f"TEST.BEST_METRIC {metric} needs TEST.LABEL_FREE.ENABLED True")
-    if label_free.SECOND_OPINION == "none" and needs_second_opinion(metric):
+    if label_free.SECOND_OPINION == "none" and needs_other_evaluation(metric):
         raise ValueError(
             f"TEST.BEST_METRIC {metric} compares two predictions: write "
             "TEST.LABEL_FREE.SECOND_OPINION auto"
         )
-    with_second_opinion(cfg, with_sliding_window(cfg, model))
+    with_other_evaluation(cfg, with_sliding_window(cfg, model))
     if cfg.TEST.EVAL_BOTH:
-        the_other(model, "TEST.EVAL_BOTH")
+        other_evaluation(model, "TEST.EVAL_BOTH")
     if cfg.TEST.AUG.ENABLED:
         detector_for_tta(cfg, model)
 
@@ -49,16 +49,16 @@ def with_sliding_window(cfg: CfgNode, model: nn.Module) -> nn.Module:
     return SlidingWindow(model, node.SIZE, node.OVERLAP) if node.SIZE else model
 
 
-def with_second_opinion(cfg: CfgNode, model: nn.Module) -> nn.Module:
+def with_other_evaluation(cfg: CfgNode, model: nn.Module) -> nn.Module:
     """Return the model, made to predict twice if TEST.LABEL_FREE asks for comparisons.
 
     Raises:
-        ValueError: see :class:`SecondOpinion`.
+        ValueError: see :class:`WithOtherEvaluation`.
     """
     node = cfg.TEST.LABEL_FREE
     if not node.ENABLED or node.SECOND_OPINION == "none":
         return model
-    return SecondOpinion(model, node.SECOND_OPINION)
+    return WithOtherEvaluation(model, node.SECOND_OPINION)
 
 
 def detector_for_tta(cfg: CfgNode, model: nn.Module) -> GeneralizedRCNN:

@@ -1,4 +1,4 @@
-"""How good the labels of a teacher are while it teaches, where true labels exist."""
+"""Measures a teacher's labels against true labels during training."""
 
 from __future__ import annotations
 

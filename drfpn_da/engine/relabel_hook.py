@@ -13,6 +13,7 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import nn
 
+from ..arguments import arguments
 from ..data.indexed import load_indexed_from_config, refuse_shared_test_data
 from ..labels import (
     AnnotationIndex,
@@ -29,6 +30,9 @@ from .relabel_votes import VoteRecorder, Windows
 from .step import detector_of, model_device
 
 logger = logging.getLogger(__name__)
+
+#: The journal, in the folder of the run.
+JOURNAL = "relabels.jsonl"
 
 
 class SCNRelabelHook(HookBase):
@@ -117,7 +121,7 @@ class SCNRelabelHook(HookBase):
             annotations,
             _policy_from_config(cfg, annotations.class_names),
             Windows.from_config(cfg, len(records)),
-            os.path.join(cfg.OUTPUT_DIR, node.OUTPUT),
+            os.path.join(cfg.OUTPUT_DIR, JOURNAL),
             dry_run=node.DRY_RUN,
             min_iou=node.MIN_IOU,
             probabilities=node.PROBS,
@@ -302,17 +306,9 @@ def _policy_from_config(cfg: CfgNode, names: tuple[str, ...]) -> RelabelPolicy:
             raise ValueError(f"SCN_RELABEL.FORBID has {pair}; an entry is [from, to]")
     return RelabelPolicy(
         margin=node.MARGIN_2,
-        lead_share=node.LEAD_SHARE,
-        prior_power=node.PRIOR_POWER,
-        min_votes=node.MIN_VOTES,
-        min_agree=node.MIN_AGREE,
-        patience=node.PATIENCE,
-        scope=node.SCOPE,
-        rank_by=node.RANK_BY,
         beta=cfg.MODEL.ROI_BOX_HEAD.SCN.BETA,
-        max_fraction=node.MAX_FRACTION,
-        max_total=node.MAX_TOTAL,
-        max_class_loss=node.MAX_CLASS_LOSS,
+        **arguments(node, "lead_share", "prior_power", "min_votes", "min_agree", "patience"),
+        **arguments(node, "scope", "rank_by", "max_fraction", "max_total", "max_class_loss"),
         classes=frozenset(number("CLASSES", name) for name in node.CLASSES),
         forbidden=frozenset(
             (number("FORBID", old), number("FORBID", new)) for old, new in node.FORBID

@@ -1,4 +1,4 @@
-"""When votes on labels are gathered, and what a vote is."""
+"""Windows in which votes on labels are gathered, and their recorder."""
 
 from __future__ import annotations
 

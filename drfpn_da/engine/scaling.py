@@ -83,7 +83,7 @@ def _write(cfg: CfgNode, key: str, value: float) -> None:
 
 
 def _scale_teacher(node: CfgNode, factor: float) -> None:
-    """Keep what the teacher forgets per picture; one that moves at every step goes on to."""
+    """Scale the teacher's decay so that it forgets as much per image as before."""
     period = max(1, round(node.PERIOD / factor)) if node.PERIOD > 1 else 1
     node.DECAY **= factor * period / node.PERIOD
     node.PERIOD = period

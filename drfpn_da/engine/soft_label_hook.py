@@ -13,6 +13,7 @@ from detectron2.evaluation import inference_context
 from detectron2.utils import comm
 from torch import Tensor, nn
 
+from ..arguments import arguments
 from ..data.checked_mapper import CheckedMapper
 from ..data.patch_loader import PatchPool, share_sampler, split_patches
 from ..data.patches import SAMPLE_INDEX, PatchMapper
@@ -87,8 +88,7 @@ class SoftLabelHook(HookBase):
             PatchMapper(cfg, False),
             share_sampler(cfg, pool).batches_per_epoch,
             warmup=node.WARMUP_ITERS,
-            zero_unvisited=node.ZERO_UNVISITED,
-            monitor=node.MONITOR,
+            **arguments(node, "zero_unvisited", "monitor"),
         )
 
     def before_train(self) -> None:
@@ -178,7 +178,7 @@ class SoftLabelHook(HookBase):
             values.update(
                 accuracy=float(correct.float().mean()),
                 stickiness=float(stickiness(first, now, truth)),
-                calibration_error=float(expected_calibration_error(soft.max(dim=1)[0], correct)),
+                calibration_error=expected_calibration_error(soft.max(dim=1)[0], correct),
                 # One more of each class, so that the divergence is finite.
                 class_divergence=float(
                     prior_regulariser(soft.mean(dim=0), (counts + 1) / (counts + 1).sum())

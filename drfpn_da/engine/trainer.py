@@ -1,4 +1,4 @@
-"""``Trainer``: detectron2's default trainer with what it lacks."""
+"""``Trainer`` extends detectron2's ``DefaultTrainer``."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ from .model_selection import (
     best_checkpointers,
     check_evaluation,
     detector_for_tta,
-    with_second_opinion,
+    with_other_evaluation,
     with_sliding_window,
 )
 from .optimizer import build_optimizer
+from .other_evaluation import other_evaluation
 from .pseudo_label_monitor import build_pseudo_label_monitors
 from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
 from .scaling import scale_to_processes
-from .second_opinion import the_other
 from .soft_label_hook import build_soft_label_hooks
 from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
 from .wandb_writer import WandbWriter
@@ -69,7 +69,7 @@ FEATURE_KEYS = (
 
 
 class Trainer(DefaultTrainer):
-    """detectron2's ``DefaultTrainer`` with what it lacks.
+    """detectron2's ``DefaultTrainer`` with target domains, exact resume and more checks.
 
     - Runs repeat and resume exactly (on the CPU bit by bit), whatever the number of workers.
     - Several processes and mixed precision also without a GPU, gradient accumulation, and
@@ -184,9 +184,9 @@ class Trainer(DefaultTrainer):
         """
         check_classes(cfg, cfg.DATASETS.TEST, "DATASETS.TEST")
         model = with_sliding_window(cfg, model)
-        results = super().test(cfg, with_second_opinion(cfg, model), evaluators)
+        results = super().test(cfg, with_other_evaluation(cfg, model), evaluators)
         if cfg.TEST.EVAL_BOTH:
-            name, predict = the_other(model, "TEST.EVAL_BOTH")
+            name, predict = other_evaluation(model, "TEST.EVAL_BOTH")
             folder = os.path.join(cfg.OUTPUT_DIR, f"inference_{name}")
             if evaluators is None:
                 evaluators = [cls.build_evaluator(cfg, n, folder) for n in cfg.DATASETS.TEST]

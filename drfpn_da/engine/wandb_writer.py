@@ -9,7 +9,7 @@ from detectron2.utils.events import EventWriter, get_event_storage
 
 
 class WandbWriter(EventWriter):
-    """Sends what detectron2's event storage collects to Weights & Biases.
+    """Sends the scalars of detectron2's event storage to Weights & Biases.
 
     Args:
         cfg: read are WANDB and OUTPUT_DIR; all of it is stored with the run.

@@ -1,5 +1,6 @@
 """Evaluators, chosen from dataset metadata by one table."""
 
+from ..renamed import former_names
 from . import evaluators as _builtin  # noqa: F401  fills the table
 from .build import (
     EvaluationContext,
@@ -12,9 +13,9 @@ from .classification import ClassificationEvaluator
 from .coco import FastCOCOEvaluator
 from .dense_label_quality import DenseLabelQualityEvaluator
 from .depth import DepthEvaluator
-from .label_free import SECOND_OPINION, LabelFreeEvaluator
+from .label_free import OTHER_EVALUATION, LabelFreeEvaluator
 from .label_free_correlation import ScoreQuality, rank_correlations, spearman
-from .label_free_scores import is_label_free, needs_second_opinion, selection_mode
+from .label_free_scores import is_label_free, needs_other_evaluation, selection_mode
 from .panoptic import PanopticQualityEvaluator
 from .pascal_voc import PascalVOCEvaluator
 from .predictions import predicted_kinds, register_predicted_kinds
@@ -29,7 +30,7 @@ __all__ = [
     "DepthEvaluator",
     "EvaluationContext",
     "FastCOCOEvaluator",
-    "SECOND_OPINION",
+    "OTHER_EVALUATION",
     "LabelFreeEvaluator",
     "MIoUEvaluator",
     "PanopticQualityEvaluator",
@@ -42,7 +43,7 @@ __all__ = [
     "build_evaluators_from_metadata",
     "evaluator_types",
     "is_label_free",
-    "needs_second_opinion",
+    "needs_other_evaluation",
     "predicted_kinds",
     "rank_correlations",
     "register_evaluator",
@@ -50,3 +51,9 @@ __all__ = [
     "selection_mode",
     "spearman",
 ]
+
+__getattr__ = former_names(
+    __name__,
+    SECOND_OPINION="OTHER_EVALUATION",
+    needs_second_opinion="needs_other_evaluation",
+)

@@ -28,7 +28,7 @@ LABEL_FREE = "label_free"
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What a factory may need to build an evaluator."""
+    """The arguments of a factory of evaluators."""
 
     dataset_name: str
     output_folder: str | None = None

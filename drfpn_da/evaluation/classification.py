@@ -88,7 +88,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         result = {
             "accuracy": 100 * float(correct.float().mean()),
             "class_accuracy": sum(by_class.values()) / len(by_class),
-            "calibration_error": 100 * float(expected_calibration_error(confidence, correct)),
+            "calibration_error": 100 * expected_calibration_error(confidence, correct),
             "log_loss": float(F.nll_loss(logs, classes)),
             **by_class,
         }

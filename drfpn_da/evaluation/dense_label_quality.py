@@ -1,4 +1,4 @@
-"""How good the pixel labels of a segmentor are that would teach, where true labels exist."""
+"""Quality of the pixel labels of a teacher, measured against true labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from ..compat import load_label_map
-from ..functional import reliability_bins
+from ..functional.label_quality import calibration_error, reliability_bins
 from .pseudo_label_quality import class_divergence
 
 #: Stands for a label that was right.
@@ -126,8 +126,7 @@ class DenseLabelQualityEvaluator(DatasetEvaluator):
             "labelled_share": float(100 * labels.sum() / counts.sum()),
             "accuracy": float(100 * hits.sum() / labels.sum()),
             "mIoU": float(100 * iou[present].mean()),
-            "calibration_error": 100
-            * sum(abs(b["accuracy"] - b["confidence"]) * b["share"] for b in self.reliability),
+            "calibration_error": 100 * calibration_error(self.reliability),
             "stickiness": float(100 * errors[1] / errors[0]),
             "class_divergence": class_divergence(true, labels.sum(dim=0)),
         }

@@ -15,11 +15,11 @@ from .label_free_scores import instance_scores, instance_sums, pixel_scores, pix
 logger = logging.getLogger(__name__)
 
 #: Key of an output under which another prediction of the same picture lies.
-SECOND_OPINION = "second_opinion"
+OTHER_EVALUATION = "other_evaluation"
 
 
 class LabelFreeEvaluator(DatasetEvaluator):
-    r"""What predictions alone tell about a model; no label is read.
+    r"""Scores a model by its predictions alone; no label is read.
 
     Of detections with a score s of at least the threshold, over the whole data set:
 
@@ -30,7 +30,7 @@ class LabelFreeEvaluator(DatasetEvaluator):
       picture, and a NaN for every mean over detections.
     - ``detections`` per picture, and ``share-<class>`` of them: to see a model collapse.
 
-    If outputs hold another prediction of the same picture under :data:`SECOND_OPINION` (of a mean
+    If outputs hold another prediction of the same picture under :data:`OTHER_EVALUATION` (of a mean
     teacher, or on the mirrored picture), detections of both with scores s and t are paired by class
     and an intersection over union of at least 0.5, P being the pairs:
 
@@ -68,7 +68,7 @@ class LabelFreeEvaluator(DatasetEvaluator):
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Add the predictions of some pictures."""
         for output in outputs:
-            other = output.get(SECOND_OPINION, {})
+            other = output.get(OTHER_EVALUATION, {})
             if "instances" in output:
                 pair = output["instances"], other.get("instances")
                 self._sums.update(instance_sums(*pair, self._threshold))

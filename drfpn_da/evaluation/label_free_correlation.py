@@ -1,4 +1,4 @@
-"""How well scores without labels order checkpoints by their true quality."""
+"""Rank correlation of scores without labels with the true quality of checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Records = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True)
 class ScoreQuality:
-    """What one score is worth on one or several runs.
+    """Rank correlations of one score on one or several runs.
 
     Attributes:
         evaluations: in which both score and truth are finite, over all runs.

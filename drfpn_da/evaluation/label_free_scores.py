@@ -54,7 +54,7 @@ def is_label_free(metric: str) -> bool:
     return metric.rpartition("/")[0].rpartition("/")[2].startswith(_GROUP)
 
 
-def needs_second_opinion(metric: str) -> bool:
+def needs_other_evaluation(metric: str) -> bool:
     """Return whether a metric compares two predictions of each picture."""
     return is_label_free(metric) and metric.rpartition("/")[2] in _COMPARED
 

@@ -1,4 +1,4 @@
-"""What a configured model predicts, by one table from meta-architecture to kinds.
+"""Kinds of predictions of a configured model, by meta-architecture.
 
 Kinds: "instances", "masks" (instances with masks), "keypoints", "proposals", "sem_seg", "panoptic",
 "depth", "classes".

@@ -1,4 +1,4 @@
-"""How good the detections are that would become pseudo-labels, where true labels exist.
+"""Quality of pseudo-labels of detectors, measured against true labels.
 
 Training never sees labels of the target; this measures a teacher on a labelled set of that domain.
 """
@@ -17,7 +17,8 @@ from detectron2.structures import Boxes, BoxMode, Instances, pairwise_ioa, pairw
 from detectron2.utils import comm
 from torch import Tensor
 
-from ..functional.label_quality import expected_calibration_error, reliability_bins
+from ..functional.class_prior import prior_regulariser
+from ..functional.label_quality import calibration_error, reliability_bins
 
 
 def match_to_truth(found: Instances, truth: Instances, iou: float = 0.5) -> Tensor:
@@ -48,27 +49,6 @@ def match_to_truth(found: Instances, truth: Instances, iou: float = 0.5) -> Tens
     return right
 
 
-def detection_calibration_error(scores: Tensor, right: Tensor, bins: int = 10) -> float:
-    """Check scores for :func:`drfpn_da.functional.expected_calibration_error` and return it.
-
-    Args:
-        scores: (R,), in [0, 1].
-        right: (R,) bool.
-        bins: number of bins.
-
-    Returns:
-        In [0, 1]; NaN without detections.
-
-    Raises:
-        ValueError: a score out of range.
-    """
-    if not len(scores):
-        return float("nan")
-    if scores.min() < 0 or scores.max() > 1:
-        raise ValueError(f"scores lie in [{scores.min():g}, {scores.max():g}], not in [0, 1]")
-    return float(expected_calibration_error(scores.float(), right, bins))
-
-
 def class_divergence(true: Tensor, pseudo: Tensor) -> float:
     """Return KL(true || pseudo) of class frequencies, in nats; 0 where they are equal.
 
@@ -78,7 +58,7 @@ def class_divergence(true: Tensor, pseudo: Tensor) -> float:
             a small frequency, not none.
     """
     p, q = ((counts.double() + 1) / (counts.sum() + len(counts)) for counts in (true, pseudo))
-    return float((p * (p / q).log()).sum())
+    return float(prior_regulariser(q, p))
 
 
 def find_again(wrong: Instances, now: Instances, iou: float = 0.5) -> Tensor:
@@ -227,7 +207,7 @@ class PseudoLabelQualityEvaluator(DatasetEvaluator):
             "precision": _percent(hits.sum(), pseudo.sum()),
             "recall": _percent(hits.sum(), true.sum()),
             "stickiness": _percent(errors[1], errors[0]),
-            "calibration_error": 100 * detection_calibration_error(scores, right.bool()),
+            "calibration_error": 100 * calibration_error(self.reliability),
             "class_divergence": class_divergence(true, pseudo),
             "boxes_per_picture": float(pseudo.sum()) / max(pictures, 1),
         }

@@ -47,9 +47,7 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
         self,
         dataset_name: str,
         tasks: tuple[str, ...] | None = None,
-        distributed: bool = True,
-        output_dir: str | None = None,
-        *,
+        *args: Any,
         bins: Sequence[Bin] = SLENDERNESS_BINS,
         aspect_bins: Sequence[Bin] = ASPECT_BINS,
         legacy_fp_rule: bool = False,
@@ -60,8 +58,7 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
         Args:
             dataset_name: see there.
             tasks: see there.
-            distributed: see there.
-            output_dir: see there.
+            args: see there.
             bins: of slenderness.
             aspect_bins: of width over height; may be empty.
             legacy_fp_rule: detections that match nothing leave a bin of slenderness by their width
@@ -78,7 +75,7 @@ class SlenderCOCOEvaluator(FastCOCOEvaluator):
         names = [this.name for this in (*bins, *aspect_bins)]
         if len(set(names)) < len(names):
             raise ValueError(f"Bins of slenderness and of aspect need different names, are {names}")
-        super().__init__(dataset_name, tasks, distributed, output_dir, **kwargs)
+        super().__init__(dataset_name, tasks, *args, **kwargs)
         self._bins = bins
         self._aspect_bins = aspect_bins
         self._legacy_fp_rule = legacy_fp_rule

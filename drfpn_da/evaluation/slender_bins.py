@@ -1,4 +1,4 @@
-"""Half-open bins of slenderness or of width over height, and what lies in them."""
+"""Half-open bins of slenderness or of width over height."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def parse_bins(entries: Sequence[Sequence[Any]], key: str = "bins") -> tuple[Bin
 
 @dataclass(frozen=True)
 class SlenderOptions:
-    """How to evaluate by slenderness; see ``SlenderCOCOEvaluator``."""
+    """Options of the evaluation by slenderness; see ``SlenderCOCOEvaluator``."""
 
     bins: tuple[Bin, ...] = SLENDERNESS_BINS
     aspect_bins: tuple[Bin, ...] = ASPECT_BINS

@@ -48,14 +48,14 @@ class Annotations(Shapes):
 
 @dataclass
 class Detections(Shapes):
-    """What a model found."""
+    """Detections of a model."""
 
     scores: np.ndarray
 
 
 @dataclass
 class Matches:
-    """What C detections that overlap something took, for T thresholds and A subsets."""
+    """Matches of C detections for T thresholds and A subsets."""
 
     #: (C,) which detections, ascending.
     detections: np.ndarray

@@ -1,9 +1,9 @@
 """Pure functions on tensors; they import torch only."""
 
 from .adaptation import box_offsets, scale_gradient
-from .berhu import berhu_loss, log_disparity_error
 from .confidence import CONFIDENCE_RULES, confidence_weights
 from .conv import conv3x3_to_few
+from .depth_losses import berhu_loss, log_disparity_error
 from .depth_metrics import DEPTH_METRICS, depth_errors, median_scale
 from .domain import (
     SOURCE,
@@ -23,10 +23,8 @@ from .farthest_point import (
 )
 from .gradient_reversal import dann_ramp, reverse_gradient
 from .importance import (
-    importance_cross_entropy,
     mean_by_group,
     rank_regularisation,
-    relabel_by_margin,
     split_by_importance,
 )
 from .label_quality import expected_calibration_error, reliability_bins, stickiness
@@ -56,11 +54,9 @@ from .projection import (
     synthesize,
 )
 from .slenderness import (
-    slenderness_from_boxes,
     slenderness_from_masks,
     slenderness_from_points,
     slenderness_from_polygons,
-    slenderness_from_rotated_boxes,
 )
 from .soft_target import pixel_cross_entropy
 from .upsample import add_upsampled
@@ -84,19 +80,15 @@ __all__ = [
     "reverse_gradient",
     "principal_components",
     "proxy_a_distance",
-    "importance_cross_entropy",
     "mean_by_group",
     "rank_regularisation",
     "reliability_bins",
-    "relabel_by_margin",
     "split_by_importance",
     "box_offsets",
     "scale_gradient",
-    "slenderness_from_boxes",
     "slenderness_from_masks",
     "slenderness_from_points",
     "slenderness_from_polygons",
-    "slenderness_from_rotated_boxes",
     "berhu_loss",
     "log_disparity_error",
     "DEPTH_METRICS",

@@ -1,4 +1,4 @@
-"""How much pseudo-labels of pixels count (arXiv 2012.10782, section 3.3)."""
+"""Weights of pseudo-labels of pixels (arXiv 2012.10782, section 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Domain losses of Strong-Weak Distribution Alignment (arXiv 1812.04798) and what they average."""
+"""Domain losses of Strong-Weak Distribution Alignment (arXiv 1812.04798) and their means."""
 
 from __future__ import annotations
 

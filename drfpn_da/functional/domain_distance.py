@@ -1,4 +1,4 @@
-"""How far apart two sets of feature vectors lie: a number, and a plane to draw them in."""
+"""Distance of two sets of feature vectors, and a plane to draw them in."""
 
 from __future__ import annotations
 

@@ -1,27 +1,11 @@
-"""Importance weights, rank regularisation and the relabelling rule of SCN (arXiv 2002.10392)."""
+"""Groups and means of importances and the rank regularisation of SCN (arXiv 2002.10392)."""
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .domain import at_least_float32
-
-
-def importance_cross_entropy(logits: Tensor, alpha: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of logits that are multiplied by their importance (equation 4).
-
-    Importance acts as an inverse temperature: towards 0 the loss tends to log K whatever the label.
-
-    Args:
-        logits: (N, K), before the multiplication.
-        alpha: (N,) in [0, 1].
-        labels: (N,) in [0, K).
-    """
-    return F.cross_entropy(at_least_float32(alpha[:, None] * logits), labels)
 
 
 def split_by_importance(alpha: Tensor, beta: float) -> tuple[Tensor, Tensor]:
@@ -67,26 +51,3 @@ def mean_by_group(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     keys, inverse, counts = torch.unique(groups, return_inverse=True, return_counts=True)
     sums = values.new_zeros(len(keys)).index_add(0, inverse, values)
     return keys, sums / counts.to(sums.dtype)
-
-
-def relabel_by_margin(
-    probabilities: Tensor, labels: Tensor, margin: float, among: Optional[Tensor] = None
-) -> Tensor:
-    """The published rule: the most probable class where it exceeds the label's by a margin.
-
-    Args:
-        probabilities: (N, K).
-        labels: (N,) in [0, K).
-        margin: must be exceeded strictly.
-        among: indices that may change; None: all.
-
-    Returns:
-        (N,) new labels.
-    """
-    best, target = probabilities.max(dim=1)
-    change = best - probabilities.gather(1, labels[:, None])[:, 0] > margin
-    if among is not None:
-        allowed = torch.zeros_like(change)
-        allowed[among] = True
-        change &= allowed
-    return torch.where(change, target, labels)

@@ -1,24 +1,29 @@
-"""How good predicted class probabilities and labels made of them are."""
+"""Calibration of class probabilities and stickiness of labels."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 
-def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> Tensor:
-    """Return the mean gap between confidence and accuracy over equal bins of confidence.
+def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+    """Return the mean gap between confidence and accuracy (Guo et al., arXiv 1706.04599, eq. 3).
 
-    Bins are weighted by how many predictions they hold (Guo et al., arXiv 1706.04599, equation 3).
+    Args: see :func:`reliability_bins`.
 
-    Args:
-        confidence: (N,) probability of the predicted class, in [0, 1]; N is at least 1.
-        correct: (N,) bool.
-        bins: of the same width; a bin contains its upper edge.
+    Returns:
+        In [0, 1]; NaN without predictions.
     """
-    gap = correct.to(confidence.dtype) - confidence
-    sums = confidence.new_zeros(bins).index_add(0, _bins_of(confidence, bins), gap)
-    return sums.abs().sum() / len(confidence)
+    return calibration_error(reliability_bins(confidence, correct, bins))
+
+
+def calibration_error(reliability: Sequence[Mapping[str, float]]) -> float:
+    """Return the expected calibration error of the bins of :func:`reliability_bins`."""
+    if not reliability:
+        return float("nan")
+    return sum(abs(one["accuracy"] - one["confidence"]) * one["share"] for one in reliability)
 
 
 def reliability_bins(confidence: Tensor, correct: Tensor, bins: int = 15) -> list[dict[str, float]]:
@@ -32,8 +37,15 @@ def reliability_bins(confidence: Tensor, correct: Tensor, bins: int = 15) -> lis
     Returns:
         For each bin that holds predictions, from the lowest up: "from" and "to", its edges,
         "confidence" and "accuracy", means over its predictions, and "share" of all predictions.
+
+    Raises:
+        ValueError: a confidence out of range.
     """
-    place = _bins_of(confidence, bins)
+    # Means of probabilities may exceed 1 by rounding.
+    if len(confidence) and not -1e-3 <= confidence.min() <= confidence.max() <= 1 + 1e-3:
+        low, high = float(confidence.min()), float(confidence.max())
+        raise ValueError(f"confidences lie in [{low:g}, {high:g}], not in [0, 1]")
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
     counts = torch.bincount(place, minlength=bins)
     sums = torch.zeros(2, bins, dtype=torch.float64, device=confidence.device)
     sums[0].index_add_(0, place, confidence.double())
@@ -48,10 +60,6 @@ def reliability_bins(confidence: Tensor, correct: Tensor, bins: int = 15) -> lis
         }
         for i in counts.nonzero().flatten().tolist()
     ]
-
-
-def _bins_of(confidence: Tensor, bins: int) -> Tensor:
-    return (confidence * bins).ceil().long().clamp(1, bins) - 1
 
 
 def stickiness(first: Tensor, now: Tensor, truth: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ millionth of the least area, the most slender counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -35,30 +35,6 @@ def slenderness_from_sides(sides: Tensor) -> Tensor:
     return torch.where(short <= 0, torch.zeros_like(short), short / long)
 
 
-def slenderness_from_boxes(boxes: Tensor) -> Tensor:
-    """Return min / max of the sides of axis-aligned boxes.
-
-    Args:
-        boxes: (..., 4), x0, y0, x1, y1.
-
-    Returns:
-        (...), 0 where a side is not positive.
-    """
-    return slenderness_from_sides(boxes[..., 2:] - boxes[..., :2])
-
-
-def slenderness_from_rotated_boxes(boxes: Tensor) -> Tensor:
-    """Return min / max of the sides of rotated boxes.
-
-    Args:
-        boxes: (..., 5), centre x, centre y, width, height, angle, as detectron2's ``RotatedBoxes``.
-
-    Returns:
-        (...), 0 where a side is not positive.
-    """
-    return slenderness_from_sides(boxes[..., 2:4])
-
-
 def slenderness_from_polygons(instances: Sequence[Sequence[Any]]) -> Tensor:
     """Return the slenderness of objects given as polygons, over all parts of each together.
 
@@ -81,38 +57,32 @@ def is_polygon(part: Sequence[Any]) -> bool:
     return len(part) >= 6 and len(part) % 2 == 0
 
 
-def slenderness_from_masks(masks: Tensor) -> Tensor:
+def slenderness_from_masks(masks: Iterable[Tensor]) -> Tensor:
     """Return the slenderness of binary masks, whose pixels are unit squares.
 
     Args:
-        masks: (N, H, W), non-zero inside.
+        masks: N masks (H, W), non-zero inside; sizes may differ.
 
     Returns:
         (N,), NaN for masks without a pixel.
     """
-    inside = masks.bool()
-    index, column = inside.any(dim=1).nonzero(as_tuple=True)
-    rows = inside[index, :, column].to(torch.uint8)
-    top = rows.argmax(dim=1)
-    bottom = rows.shape[1] - 1 - rows.flip(1).argmax(dim=1)
-    return slenderness_from_columns(index, column, top, bottom, len(masks))
+    columns, count = [torch.empty(4, 0, dtype=torch.long)], 0
+    for count, mask in enumerate(masks, start=1):
+        column = mask.any(dim=0).nonzero()[:, 0]
+        if not len(column):
+            continue
+        rows = mask[:, column].to(torch.uint8)
+        top, bottom = rows.argmax(dim=0), len(rows) - 1 - rows.flip(0).argmax(dim=0)
+        columns.append(torch.stack([torch.full_like(column, count - 1), column, top, bottom]))
+    return _slenderness_of_columns(torch.cat([c.to(columns[-1]) for c in columns], dim=1), count)
 
 
-def slenderness_from_columns(
-    mask: Tensor, column: Tensor, top: Tensor, bottom: Tensor, count: int
-) -> Tensor:
-    """Return the slenderness of masks given by the first and last pixel of each column.
+def _slenderness_of_columns(columns: Tensor, count: int) -> Tensor:
+    """Slenderness of ``count`` masks by (4, M) columns: mask, abscissa, first and last row.
 
-    Args:
-        mask: (M,), which mask a column belongs to; ascending.
-        column: (M,), abscissa of the column; ascending within a mask, without repetition.
-        top: (M,), row of the first pixel.
-        bottom: (M,), row of the last pixel.
-        count: number of masks.
-
-    Returns:
-        (count,), NaN for masks without a column.
+    Columns ascend by mask, then by abscissa, without repetition.
     """
+    mask, column, top, bottom = columns
     if len(mask) == 0:
         return torch.full((count,), torch.nan, dtype=torch.float64, device=mask.device)
     touches = (mask[1:] == mask[:-1]) & (column[1:] == column[:-1] + 1)

@@ -1,4 +1,4 @@
-"""What tells the annotations of a data set apart: ids, or picture and place."""
+"""Keys of the annotations of a data set: ids, or image and place."""
 
 from __future__ import annotations
 

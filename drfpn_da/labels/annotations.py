@@ -45,7 +45,7 @@ class DatasetIdentity:
 
 @dataclass(frozen=True)
 class AnnotationIndex:
-    """What is known of N annotations, in the order of their running numbers.
+    """Classes, ids and files of N annotations, in the order of their running numbers.
 
     Of a data set that is named twice the copies come last, after all annotations that differ.
 

@@ -1,4 +1,4 @@
-"""How far a depth network is from its teacher on a picture (arXiv 2012.10782, section 3.4)."""
+"""Error of a depth network against its teacher on an image (arXiv 2012.10782, section 3.4)."""
 
 from __future__ import annotations
 

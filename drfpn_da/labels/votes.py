@@ -1,4 +1,4 @@
-"""What a detector says about the class of each annotation, added up over many steps."""
+"""Sums of a detector's class probabilities of each annotation over many steps."""
 
 from __future__ import annotations
 

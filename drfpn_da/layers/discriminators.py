@@ -11,6 +11,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
+from ..arguments import arguments
 from ..functional import focal_domain_loss, least_squares_domain_loss, masked_mean
 from .masked import apply_norm, blank, dropout, halve_mask
 from .norm import build_norm
@@ -110,10 +111,7 @@ class LocalDiscriminator(DomainDiscriminator):
         """Read the node ``MODEL.STRONG_WEAK.LOCAL``."""
         return {
             "in_channels": in_channels,
-            "channels": cfg.CHANNELS,
-            "norm": cfg.NORM,
-            "init_std": cfg.INIT_STD,
-            "input_relu": cfg.INPUT_RELU,
+            **arguments(cfg, "channels", "norm", "init_std", "input_relu"),
         }
 
     def body(self, x: Tensor, mask: Optional[Tensor]) -> tuple[Tensor, Optional[Tensor]]:
@@ -192,11 +190,7 @@ class GlobalDiscriminator(DomainDiscriminator):
         """Read the node ``MODEL.STRONG_WEAK.GLOBAL``."""
         return {
             "in_channels": in_channels,
-            "channels": cfg.CHANNELS,
-            "norm": cfg.NORM,
-            "dropout": cfg.DROPOUT,
-            "gamma": cfg.GAMMA,
-            "exponential": cfg.EXPONENTIAL,
+            **arguments(cfg, "channels", "norm", "dropout", "gamma", "exponential"),
         }
 
     def body(self, x: Tensor, mask: Optional[Tensor]) -> tuple[Tensor, Optional[Tensor]]:

@@ -32,7 +32,7 @@ def replaced(sample: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
 
 @dataclass
 class DomainPass:
-    """What one domain's pictures gave in this step.
+    """Inputs, features and losses of one domain's images in a step.
 
     Attributes:
         inputs: data set dicts of the pictures.

@@ -12,6 +12,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from ..arguments import arguments
 from ..functional import picture_masks, pixel_cross_entropy, stack_padded
 from ..functional.generators import step_generator
 from ..functional.mixup import draw_mixup
@@ -28,7 +29,7 @@ from .self_training import SelfTraining
 
 @dataclass
 class DenseLabels:
-    """What the student learns in a step, on a canvas as large as the largest picture.
+    """Labels of the student in a step, on a canvas as large as the largest picture.
 
     Attributes:
         pictures: (N, 3, H, W) float32, strong views, mixed where asked for.
@@ -45,7 +46,7 @@ class DenseLabels:
 
 @OBJECTIVE_REGISTRY.register()
 class DensePseudoLabel(SelfTraining):
-    """Losses of a segmentor's strong view against what the teacher sees in the weak one.
+    """Losses of a segmentor's strong view against the teacher's labels of the weak view.
 
     The method of arXiv 1908.02983 for pixels: soft labels, mixup of pictures and labels, and two
     regularisers of the same pass. The labels are those of the moment with a moving average as
@@ -134,8 +135,7 @@ class DensePseudoLabel(SelfTraining):
             )
         return {
             **cls.shared_arguments(cfg),
-            "mixup_alpha": node.MIXUP_ALPHA,
-            "regularise_only": node.REGULARISE_ONLY,
+            **arguments(node, "mixup_alpha", "regularise_only"),
             "stored": node.STORE.ENABLED,
         }
 

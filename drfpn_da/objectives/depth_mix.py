@@ -12,6 +12,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from ..arguments import arguments
 from ..functional import (
     CONFIDENCE_RULES,
     class_masks,
@@ -32,7 +33,11 @@ from ..layers.photometric import PhotometricAugmentation
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective, replaced
-from ..modeling.own_disparity import check_own_disparity, target_disparities, with_disparity
+from ..modeling.predicted_disparity import (
+    check_predicted_disparity,
+    target_disparities,
+    with_disparity,
+)
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
 
 DEPTHS = ("file", "student")
@@ -158,20 +163,12 @@ class DepthMix(Objective):
     def from_config(cls, cfg: CfgNode, features: FeatureTaps) -> dict[str, Any]:
         """Read ``MODEL.DEPTH_MIX`` and ``INPUT.FORMAT``."""
         node = cfg.MODEL.DEPTH_MIX
-        strong = {key.lower(): value for key, value in node.STRONG.items()}
+        strong = arguments(node.STRONG)
         return {
             "augmentation": PhotometricAugmentation(**strong, image_format=cfg.INPUT.FORMAT),
-            "weight": node.WEIGHT,
-            "start_iter": node.START_ITER,
-            "mask": node.MASK,
-            "depth": node.DEPTH,
-            "compare": node.COMPARE,
-            "margin": node.MARGIN,
-            "threshold": node.THRESHOLD,
-            "confidence_rule": node.CONFIDENCE_RULE,
-            "confidence": node.CONFIDENCE,
-            "target": node.TARGET,
-            "denominator": node.DENOMINATOR,
+            **arguments(node, "weight", "start_iter", "mask", "depth", "compare", "margin"),
+            **arguments(node, "threshold", "confidence_rule", "confidence"),
+            **arguments(node, "target", "denominator"),
         }
 
     def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:
@@ -182,7 +179,7 @@ class DepthMix(Objective):
         """
         check_segmentor(detector, "the objective DepthMix")
         if self.own_depth:
-            check_own_disparity(detector, "MODEL.DEPTH_MIX.DEPTH student")
+            check_predicted_disparity(detector, "MODEL.DEPTH_MIX.DEPTH student")
         self._ignore = int(detector.sem_seg_head.ignore_value)  # type: ignore[union-attr,arg-type]
 
     def label_target(self, step: AdaptationStep) -> Sequence[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What domain discriminators do, as scalars, and warnings when they do nothing useful."""
+"""Logs scalars of domain discriminators and warns when they do nothing useful."""
 
 from __future__ import annotations
 

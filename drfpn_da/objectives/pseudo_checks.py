@@ -1,4 +1,4 @@
-"""What pseudo-labels need of values, detectors and pictures, with the mend where it is missing."""
+"""Checks of the values, detectors and images that pseudo-labels need."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ..arguments import arguments
 from ..functional.generators import step_generator
 from ..functional.no_grad import without_gradients
 from ..functional.pseudo_boxes import soft_cross_entropy
@@ -27,7 +28,7 @@ LOCALIZATION_LOSSES = ("box_reg", "bbox", "_loc", "_ctr", "centerness", "iou")
 
 @OBJECTIVE_REGISTRY.register()
 class PseudoLabel(SelfTraining):
-    """Losses of the student's strong view against what the mean teacher sees in the weak one.
+    """Losses of the student's strong view against the mean teacher's labels of the weak view.
 
     Detections above a threshold become labels (Unbiased Teacher, arXiv 2102.09480). On R-CNN
     detectors the ROI heads may learn soft labels instead: the teacher's class vector, background
@@ -89,12 +90,10 @@ class PseudoLabel(SelfTraining):
     def from_config(cls, cfg: CfgNode, features: FeatureTaps) -> dict[str, Any]:
         """Read ``MODEL.PSEUDO_LABEL``."""
         node = cfg.MODEL.PSEUDO_LABEL
+        names = ("box_regression", "localization_losses", "jitter_count", "jitter_scale")
         return {
             **cls.shared_arguments(cfg),
-            "box_regression": node.BOX_REGRESSION,
-            "localization_losses": node.LOCALIZATION_LOSSES,
-            "jitter_count": node.JITTER.COUNT,
-            "jitter_scale": node.JITTER.SCALE,
+            **arguments(node, *names),
             "max_spread": node.JITTER.MAX_SPREAD,
         }
 

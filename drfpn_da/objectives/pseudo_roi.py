@@ -18,7 +18,7 @@ from ..modeling.feature_taps import FeatureTaps
 
 @dataclass
 class Stage:
-    """What one stage of the box heads got and gave.
+    """Inputs and outputs of one stage of the box heads.
 
     Attributes:
         boxes: proposals of each picture.

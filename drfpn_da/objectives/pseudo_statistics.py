@@ -1,4 +1,4 @@
-"""What pseudo-labels remember from step to step: confidence, class frequencies, mean prediction."""
+"""Running confidence, class frequencies and mean prediction of pseudo-labels."""
 
 from __future__ import annotations
 

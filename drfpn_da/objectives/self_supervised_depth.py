@@ -8,13 +8,14 @@ from detectron2.config import CfgNode, configurable
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ..arguments import arguments
 from ..modeling.depth import PoseNetwork, ViewSynthesis
 from ..modeling.depth.view_synthesis import FRAMES
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import preprocess
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
-from ..modeling.own_disparity import (
-    check_own_disparity,
+from ..modeling.predicted_disparity import (
+    check_predicted_disparity,
     predict_disparities,
     target_disparities,
 )
@@ -66,9 +67,7 @@ class SelfSupervisedDepth(Objective):
         return {
             "pose": PoseNetwork(cfg),
             "synthesis": ViewSynthesis.from_config(cfg),
-            "weight": cfg.MODEL.DEPTH.WEIGHT,
-            "start_iter": cfg.MODEL.DEPTH.START_ITER,
-            "on_labelled": cfg.MODEL.DEPTH.ON_LABELLED,
+            **arguments(cfg.MODEL.DEPTH, "weight", "start_iter", "on_labelled"),
         }
 
     def attach(self, detector: nn.Module, taps: FeatureTaps) -> None:
@@ -77,7 +76,7 @@ class SelfSupervisedDepth(Objective):
         Raises:
             ValueError: its head predicts no disparity.
         """
-        check_own_disparity(detector, "the objective SelfSupervisedDepth")
+        check_predicted_disparity(detector, "the objective SelfSupervisedDepth")
 
     def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
         """Return the losses of the target pictures, and of labelled ones where asked for.

@@ -1,4 +1,4 @@
-"""What self-training of detectors and segmentors shares: keys, statistics, ramp, regularisers."""
+"""Base of self-training: keys, statistics, ramp and regularisers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from ..arguments import arguments
 from ..functional import at_least_float32
 from ..functional.class_prior import entropy_regulariser, prior_regulariser
 from ..modeling.objective import AdaptationStep, Objective
@@ -17,7 +18,7 @@ from .pseudo_statistics import PseudoLabelStatistics
 
 
 class SelfTraining(Objective):
-    """An objective whose labels are what the model, or its teacher, predicts.
+    """Base of objectives that learn from predictions of the model or its teacher.
 
     Args:
         weight: of all losses.
@@ -89,18 +90,11 @@ class SelfTraining(Objective):
         """Read the keys of ``MODEL.PSEUDO_LABEL`` that are arguments here."""
         node = cfg.MODEL.PSEUDO_LABEL
         return {
-            "weight": node.WEIGHT,
-            "start_iter": node.START_ITER,
-            "ramp_iters": node.RAMP_ITERS,
-            "soft": node.SOFT,
-            "threshold": node.THRESHOLD,
+            **arguments(node, "weight", "start_iter", "ramp_iters", "soft", "threshold"),
+            **arguments(node, "adaptive_momentum", "prior_weight", "prior_momentum"),
+            **arguments(node, "entropy_weight", "min_labelled_share"),
             "adaptive_floor": node.ADAPTIVE.FLOOR if node.ADAPTIVE.ENABLED else None,
-            "adaptive_momentum": node.ADAPTIVE.MOMENTUM,
-            "prior_weight": node.PRIOR.WEIGHT,
             "frequencies": node.PRIOR.FREQUENCIES,
-            "prior_momentum": node.PRIOR.MOMENTUM,
-            "entropy_weight": node.ENTROPY_WEIGHT,
-            "min_labelled_share": node.MIN_LABELLED_SHARE,
         }
 
     def start_statistics(self, num_classes: int) -> None:

@@ -11,6 +11,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ..arguments import arguments
 from ..functional import SOURCE, TARGET, at_least_float32, dann_ramp, reverse_gradient
 from ..functional.generators import step_generator
 from ..layers import DOMAIN_DISCRIMINATOR_REGISTRY, DomainDiscriminator
@@ -124,13 +125,10 @@ class StrongWeakAlignment(Objective):
             contexts = list(node.CONTEXT.FEATURES) or [tap.feature for tap in taps]
         return {
             "taps": taps,
-            "loss_weight": node.LOSS_WEIGHT,
-            "grl_coefficient": node.GRL.COEFFICIENT,
-            "grl_schedule": node.GRL.SCHEDULE,
-            "start_iter": node.START_ITER,
+            **arguments(node, "loss_weight", "grl_coefficient", "grl_schedule"),
+            **arguments(node, "start_iter", "warn_after"),
             "max_iter": cfg.SOLVER.MAX_ITER,
             "context_features": contexts,
-            "warn_after": node.WARN_AFTER,
         }
 
     def _tap_of(self, feature: str) -> AlignmentTap:

@@ -1,4 +1,4 @@
-"""Mix strips: what was mixed, how, and what is learnt from it."""
+"""Strips that show mixed images, their masks and their labels."""
 
 from __future__ import annotations
 

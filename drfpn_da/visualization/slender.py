@@ -1,4 +1,4 @@
-"""Pictures about slender objects: how many there are, and those that were missed."""
+"""Plots of slenderness and sheets of missed slender objects."""
 
 from __future__ import annotations
 

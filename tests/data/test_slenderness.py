@@ -9,10 +9,16 @@ import os
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
+import torch
 from detectron2.structures import BoxMode
 
-from drfpn_da.data.rle import rle_columns
-from drfpn_da.data.slenderness import annotation_slenderness, box_aspect, file_slenderness
+from drfpn_da.data.slenderness import (
+    annotation_slenderness,
+    box_aspect,
+    file_slenderness,
+    rle_slenderness,
+)
+from drfpn_da.functional import slenderness_from_masks
 
 TALL = [[10, 0, 20, 0, 20, 100, 10, 100]]
 
@@ -28,7 +34,7 @@ def uncompressed(mask):
     return {"size": list(mask.shape), "counts": [0, *counts] if flat[0] else counts}
 
 
-def test_columns_of_runs_are_those_of_the_pixels():
+def test_run_lengths_are_measured_as_the_pixels():
     rng = np.random.default_rng(0)
     masks, rles = [], []
     for i in range(90):
@@ -43,13 +49,9 @@ def test_columns_of_runs_are_those_of_the_pixels():
             rle["counts"] = rle["counts"].decode()
         masks.append(mask)
         rles.append(uncompressed(mask) if i % 5 == 0 else rle)
-    expected = [
-        (i, x, np.flatnonzero(mask[:, x])[0], np.flatnonzero(mask[:, x])[-1])
-        for i, mask in enumerate(masks)
-        for x in range(mask.shape[1])
-        if mask[:, x].any()
-    ]
-    np.testing.assert_array_equal(np.stack(rle_columns(rles), axis=1), expected)
+    expected = slenderness_from_masks(map(torch.from_numpy, masks)).numpy()
+    np.testing.assert_array_equal(rle_slenderness(rles), expected)
+    assert np.isnan(expected).any() and not np.isnan(expected).all()
 
 
 def test_the_mask_counts_else_the_box(caplog):

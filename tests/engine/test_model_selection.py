@@ -13,8 +13,8 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 
 from drfpn_da.data import register_image_folder
-from drfpn_da.engine import SecondOpinion, Trainer
-from drfpn_da.engine.second_opinion import mirror, unmirror
+from drfpn_da.engine import Trainer, WithOtherEvaluation
+from drfpn_da.engine.other_evaluation import mirror, unmirror
 from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
 from tests.tiny_detectors import make_inputs, tiny_config
 
@@ -260,15 +260,15 @@ def test_mirroring_there_and_back():
 
 
 @pytest.mark.parametrize("kind", ["faster_rcnn_fpn", "sem_seg"])
-def test_second_opinion_of_a_mirrored_picture_is_the_mirrored_opinion(kind):
-    """With pictures that equal their mirror images, the second opinion is the first, mirrored."""
+def test_prediction_on_a_mirrored_picture_is_the_mirrored_prediction(kind):
+    """With pictures that equal their mirror images, the second prediction is the mirrored first."""
     torch.manual_seed(0)
     model = build_model(tiny_config(kind)).eval()
     (inputs,) = make_inputs(1)
     inputs["image"] = torch.maximum(inputs["image"], inputs["image"].flip(-1))
     with torch.no_grad():
-        (output,) = SecondOpinion(model, "flip")([inputs])
-    second = output["second_opinion"]
+        (output,) = WithOtherEvaluation(model, "flip")([inputs])
+    second = output["other_evaluation"]
     if kind == "sem_seg":
         torch.testing.assert_close(second["sem_seg"], output["sem_seg"].flip(-1))
         return

@@ -15,7 +15,7 @@ from drfpn_da.engine import Trainer
 from drfpn_da.modeling.meta_arch.adaptive import preprocess
 from drfpn_da.modeling.sem_seg_logits import semantic_logits
 from drfpn_da.visualization.layout import GAP, TITLE_SIZE
-from tests.tiny_coco import register_tiny, register_tiny_domains, tiny_cfg
+from tests.tiny_coco import register_tiny, register_tiny_domains, tiny_cfg, write_disparity
 from tests.training import assert_resumes_exactly
 
 NAME = "dense_pseudo_label"
@@ -25,12 +25,7 @@ NAME = "dense_pseudo_label"
 def folder(tmp_path_factory):
     folder = register_tiny_domains(tmp_path_factory.mktemp("selftrain"), "selftrain", targets=6)
     register_tiny("selftrain_sem_seg", folder / "source", sem_seg=True)
-    rng = np.random.default_rng(0)
-    (folder / "disparity").mkdir()
-    for path in (folder / "target" / "images").iterdir():
-        with Image.open(path) as image:
-            disparity = rng.random((image.height, image.width), dtype=np.float32)
-        np.save(folder / "disparity" / f"{path.stem}.npy", disparity)
+    write_disparity(folder)
     return folder
 
 
@@ -113,12 +108,16 @@ def test_labels_of_the_first_round_outlive_a_stop(folder, tmp_path):
     assert resumed == straight[-1:]
 
 
-def trained(cfg):
-    cfg.DATASETS.TEST = ()
-    cfg.DATASETS.TARGET = ("selftrain_target",)
+def short_trainer(cfg, steps):
+    """A trainer of a few steps with two target pictures each, and no test."""
+    cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
     cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
-    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 2, ()
-    trainer = Trainer(cfg)
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = steps, ()
+    return Trainer(cfg)
+
+
+def trained(cfg):
+    trainer = short_trainer(cfg, 2)
     trainer.train()
     return trainer
 
@@ -163,10 +162,7 @@ def test_stored_labels_are_what_the_student_says_of_the_whole_picture(folder, tm
                     first[record["file_name"]] = logits.softmax(0)
 
     seen, first = [], {}
-    cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
-    cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
-    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 3, ()
-    trainer = Trainer(cfg)
+    trainer = short_trainer(cfg, 3)
     trainer.register_hooks([Note()])
     trainer.train()
     ((label, record),) = seen
@@ -187,10 +183,7 @@ def test_stored_labels_are_of_the_teacher_of_their_iteration(folder, tmp_path):
     cfg = stored_labels(tmp_path / "out", folder)
     cfg.MODEL.TEACHER.ENABLED, cfg.MODEL.TEACHER.DECAY = True, 0.0
     cfg.MODEL.PSEUDO_LABEL.START_ITER = cfg.MODEL.TEACHER.START_ITER = 2
-    cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
-    cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
-    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 5, ()
-    trainer = Trainer(cfg)
+    trainer = short_trainer(cfg, 5)
 
     def head(detector):
         return detector.sem_seg_head.predictor.weight.detach().clone()
@@ -216,10 +209,7 @@ def test_the_first_labels_that_are_measured_are_those_of_the_first_step(folder, 
     cfg.MODEL.PSEUDO_LABEL.MONITOR.DATASET = cfg.DATASETS.TRAIN[0]
     cfg.MODEL.PSEUDO_LABEL.MONITOR.PERIOD = 100
     cfg.MODEL.PSEUDO_LABEL.START_ITER = cfg.MODEL.TEACHER.START_ITER = 1
-    cfg.DATASETS.TEST, cfg.DATASETS.TARGET = (), ("selftrain_target",)
-    cfg.SOLVER.TARGET_IMS_PER_BATCH = 2
-    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS = 2, ()
-    trainer = Trainer(cfg)
+    trainer = short_trainer(cfg, 2)
 
     class Compare(HookBase):
         def before_step(self):

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.evaluation import (
-    SECOND_OPINION,
+    OTHER_EVALUATION,
     LabelFreeEvaluator,
     build_evaluators,
     predicted_kinds,
@@ -46,8 +46,8 @@ def evaluate(*outputs, name="label_free_unknown", threshold=0.3):
 FEW = instances((0, 0, 9, 9, 0, 0.9))
 MANY = instances((0, 0, 9, 9, 0, 0.5), (20, 20, 30, 30, 2, 0.4), (40, 0, 50, 9, 1, 0.75))
 OUTPUTS = [
-    {"instances": FEW, SECOND_OPINION: {"instances": MANY}},
-    {"instances": MANY, SECOND_OPINION: {"instances": MANY}},
+    {"instances": FEW, OTHER_EVALUATION: {"instances": MANY}},
+    {"instances": MANY, OTHER_EVALUATION: {"instances": MANY}},
 ]
 
 
@@ -87,10 +87,10 @@ def test_agreement_of_a_known_pair():
         (0, 0, 9, 9, 0, 0.1),
     )
     second = instances((0, 0, 10, 6, 0, 0.7), (40, 40, 50, 50, 0, 0.6), (70, 0, 80, 4, 0, 0.4))
-    scores = evaluate({"instances": first, SECOND_OPINION: {"instances": second}})
+    scores = evaluate({"instances": first, OTHER_EVALUATION: {"instances": second}})
     assert scores["agreement"] == pytest.approx((0.9 + 0.7) / (0.9 + 0.8 + 0.5 + 0.7 + 0.6 + 0.4))
     assert scores["stability"] == pytest.approx(0.6)
-    turned = evaluate({"instances": second, SECOND_OPINION: {"instances": first}})
+    turned = evaluate({"instances": second, OTHER_EVALUATION: {"instances": first}})
     assert turned["agreement"] == pytest.approx(scores["agreement"])
 
 
@@ -104,10 +104,10 @@ def test_each_detection_is_paired_once_with_what_it_overlaps_most():
 
 def test_agreement_at_its_bounds():
     some = instances((0, 0, 10, 10, 0, 0.9), (40, 40, 50, 50, 1, 0.8))
-    assert evaluate({"instances": some, SECOND_OPINION: {"instances": some}})["agreement"] == 1
-    nothing = {"instances": some, SECOND_OPINION: {"instances": instances()}}
+    assert evaluate({"instances": some, OTHER_EVALUATION: {"instances": some}})["agreement"] == 1
+    nothing = {"instances": some, OTHER_EVALUATION: {"instances": instances()}}
     assert evaluate(nothing)["agreement"] == 0
-    silent = evaluate({"instances": instances(), SECOND_OPINION: {"instances": instances()}})
+    silent = evaluate({"instances": instances(), OTHER_EVALUATION: {"instances": instances()}})
     assert math.isnan(silent["agreement"]) and math.isnan(silent["confidence"])
     assert silent["entropy_per_picture"] == 0 and silent["detections"] == 0
 
@@ -117,7 +117,7 @@ def test_pixels():
     logits = torch.log(torch.tensor([[0.8, 1 / 3], [0.1, 1 / 3], [0.1, 1 / 3]])).view(3, 1, 2)
     logits[2, 0, 1] += 1e-4  # the uniform pixel is class 2
     other = torch.log(torch.tensor([[0.6, 0.5], [0.2, 0.3], [0.2, 0.2]])).view(3, 1, 2)
-    scores = evaluate({"sem_seg": logits, SECOND_OPINION: {"sem_seg": other}})
+    scores = evaluate({"sem_seg": logits, OTHER_EVALUATION: {"sem_seg": other}})
     assert scores["pixel_confidence"] == pytest.approx((0.8 + 1 / 3) / 2, abs=1e-4)
     first = -(0.8 * math.log(0.8) + 0.2 * math.log(0.1)) / math.log(3)
     assert scores["pixel_entropy"] == pytest.approx((first + 1) / 2, abs=1e-4)

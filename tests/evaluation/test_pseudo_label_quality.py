@@ -9,10 +9,10 @@ from detectron2.structures import Boxes, BoxMode, Instances
 from drfpn_da.evaluation.pseudo_label_quality import (
     PseudoLabelQualityEvaluator,
     class_divergence,
-    detection_calibration_error,
     find_again,
     match_to_truth,
 )
+from drfpn_da.functional import expected_calibration_error
 
 NAME = "tests_pseudo_label_quality"
 
@@ -55,11 +55,11 @@ def test_calibration_error_by_hand():
     right = torch.tensor([True, False, False, True, False])
     # Bins (0.9, 1]: |1 - 1.86|, (0.1, 0.2]: |1 - 0.35|, [0, 0.1]: |0 - 0.05|.
     expected = (0.86 + 0.65 + 0.05) / 5
-    assert detection_calibration_error(scores, right) == pytest.approx(expected, abs=1e-6)
-    assert math.isnan(detection_calibration_error(scores[:0], right[:0]))
-    assert detection_calibration_error(torch.tensor([0.0, 1.0]), torch.tensor([False, True])) == 0
+    assert expected_calibration_error(scores, right, 10) == pytest.approx(expected, abs=1e-6)
+    assert math.isnan(expected_calibration_error(scores[:0], right[:0]))
+    assert expected_calibration_error(torch.tensor([0.0, 1.0]), torch.tensor([False, True])) == 0
     with pytest.raises(ValueError, match="not in"):
-        detection_calibration_error(torch.tensor([1.5]), torch.tensor([True]))
+        expected_calibration_error(torch.tensor([1.5]), torch.tensor([True]))
 
 
 def test_class_divergence_by_hand():

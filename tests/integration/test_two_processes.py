@@ -2,13 +2,11 @@
 
 import json
 
-import numpy as np
 import torch
-from PIL import Image
 
 from tests.integration.two_patch_processes import train_in_double
 from tests.integration.two_processes import KINDS, train_both, train_segmentor
-from tests.tiny_coco import write_tiny_coco
+from tests.tiny_coco import write_disparity, write_tiny_coco
 from tests.two_processes import run_in_two_processes
 
 
@@ -52,16 +50,6 @@ def test_two_processes_equal_one(tmp_path):
     log = (tmp_path / "boxes" / "log.txt").read_text()
     assert "Training on the CPU with 2 gloo processes" in log
     assert (tmp_path / "boxes" / "model_final.pth").is_file()
-
-
-def write_disparity(folder):
-    """A random disparity for each target picture."""
-    rng = np.random.default_rng(0)
-    (folder / "disparity").mkdir()
-    for path in (folder / "target" / "images").iterdir():
-        with Image.open(path) as image:
-            disparity = rng.random((image.height, image.width), dtype=np.float32)
-        np.save(folder / "disparity" / f"{path.stem}.npy", disparity)
 
 
 def assert_same_soft_labels(folder):

@@ -9,6 +9,7 @@ from detectron2.utils import comm
 
 from drfpn_da.engine import SoftLabelHook, Trainer
 from tests.tiny_patches import register_tiny_patches, tiny_patch_cfg
+from tests.training import train_in_double_precision
 
 
 def soft_label_hook(trainer: Trainer) -> SoftLabelHook:
@@ -28,12 +29,7 @@ def train_in_double(folder: Path, labelled_per_batch: int) -> None:
     node.LABELLED_PER_BATCH = labelled_per_batch
     # Partners and the mean prediction are those of a process.
     node.MIXUP_ALPHA = node.PRIOR_WEIGHT = 0.0
-    torch.set_default_dtype(torch.float64)
-    try:
-        trainer = Trainer(cfg)
-        trainer.train()
-    finally:
-        torch.set_default_dtype(torch.float32)
+    trainer = train_in_double_precision(cfg)
     state = soft_label_hook(trainer).store.state_dict()
     model = getattr(trainer.model, "module", trainer.model).state_dict()
     torch.save(

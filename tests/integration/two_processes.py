@@ -15,6 +15,7 @@ from drfpn_da.engine import Trainer
 from tests.integration.two_patch_processes import train_in_double
 from tests.scripts import load_tool
 from tests.tiny_coco import register_tiny, tiny_cfg
+from tests.training import train_in_double_precision
 
 
 def _plain(cfg: CfgNode, folder: Path) -> None:
@@ -94,12 +95,7 @@ def train_segmentor(folder: Path, output: str, kind: str) -> Trainer:
     cfg.INPUT.MIN_SIZE_TRAIN = (64,)
     cfg.SOLVER.MAX_ITER = 5
     KINDS[kind](cfg, folder)
-    torch.set_default_dtype(torch.float64)
-    try:
-        trainer = Trainer(cfg)
-        trainer.train()
-    finally:
-        torch.set_default_dtype(torch.float32)
+    trainer = train_in_double_precision(cfg)
     return trainer
 
 

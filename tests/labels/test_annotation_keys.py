@@ -17,20 +17,9 @@ FILES = [f"/data/seq_{s}/000001.png" for s in "abc"]
 
 
 @pytest.fixture
-def register():
-    """Register records under a name that goes with the test; return it."""
-    names = []
-
-    def register(load, name="keys"):
-        DatasetCatalog.register(name, load)
-        MetadataCatalog.get(name).set(thing_classes=CLASSES)
-        names.append(name)
-        return name
-
-    yield register
-    for name in names:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+def register(register):
+    """Register a function that returns records; return the name."""
+    return lambda load, name="keys": register(name, load, thing_classes=CLASSES)
 
 
 def box(**fields):

@@ -16,7 +16,7 @@ from detectron2.utils.file_io import PathManager
 from drfpn_da import model_zoo
 from drfpn_da.layers import AttentionExchange
 from drfpn_da.modeling import MultiTaskSemSegHead, UNetSemSegHead
-from drfpn_da.modeling.own_disparity import predict_disparities
+from drfpn_da.modeling.predicted_disparity import predict_disparities
 from tests.tiny_detectors import make_inputs, make_target
 
 SIZE = (64, 96)

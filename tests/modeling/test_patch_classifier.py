@@ -266,7 +266,6 @@ def test_wrong_batches_are_refused(cfg):
         ("SOFT_LABELS.PRIOR", [0.5, 0.5, 0.0, 0.0], "above 0"),
         ("PATCH_CLASSIFIER.NUM_CLASSES", 1, "NUM_CLASSES is 1"),
         ("PATCH_CLASSIFIER.DROPOUT", 1.0, "DROPOUT is 1.0"),
-        ("PATCH_CLASSIFIER.IN_FEATURE", "res9", "'res9', but the backbone gives res2, res3"),
         ("SMALL_RESNET.CHANNELS", [], "SMALL_RESNET.CHANNELS"),
         ("SMALL_RESNET.BLOCKS", 0, "SMALL_RESNET.BLOCKS is 0"),
     ],
@@ -279,6 +278,11 @@ def test_keys_out_of_range_are_named(cfg, key, value, message):
     node[last] = value
     with pytest.raises(ValueError, match=message):
         build_model(cfg)
+
+
+def test_a_feature_that_is_not_there_is_named(cfg):
+    with pytest.raises(ValueError, match="'res9', but the backbone gives res2, res3"):
+        PatchClassifier(**{**PatchClassifier.from_config(cfg), "in_feature": "res9"})
 
 
 def test_any_backbone_of_the_project_will_do(cfg):

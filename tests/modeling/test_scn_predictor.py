@@ -128,12 +128,8 @@ def test_vanished_importances_weigh_equally():
     assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
-@pytest.mark.parametrize("split", ["annotation", "image", "proposal"])
-def test_rank_loss_equals_a_loop(split):
-    layer, proposals = (
-        build(split=split, margin=0.9, min_group=2, rank_weight=2.0),
-        make_proposals(),
-    )
+def test_rank_loss_equals_a_loop():
+    layer, proposals = build(margin=0.9, min_group=2, rank_weight=2.0), make_proposals()
     x = torch.randn(11, WIDTH)
     found, storage = losses(layer, x, proposals)
     alpha = layer(x).alpha.tolist()
@@ -143,10 +139,9 @@ def test_rank_loss_equals_a_loop(split):
     for i, label in enumerate(labels):
         if label == K:
             continue
-        key = {"annotation": rows[i], "image": int(i >= 6), "proposal": i}[split]
-        groups.setdefault(key, []).append(alpha[i])
+        groups.setdefault(rows[i], []).append(alpha[i])
     means = sorted((sum(v) / len(v) for v in groups.values()), reverse=True)
-    assert len(means) == {"annotation": 5, "image": 2, "proposal": 9}[split]
+    assert len(means) == 5
     high = int(0.7 * len(means))
     low = len(means) - high
     gap = sum(means[:high]) / high - sum(means[high:]) / low
@@ -218,7 +213,6 @@ def test_collapse_is_warned_about_once(monkeypatch, caplog):
     ("options", "message"),
     [
         ({"alpha_on": "logits"}, r"ALPHA_ON is 'logits'; write one of all, foreground, loss"),
-        ({"split": "batch"}, r"SCN\.SPLIT is 'batch'"),
         ({"scope": "node"}, r"SCN\.SCOPE is 'node'"),
         ({"beta": 1.0}, r"SCN\.BETA is 1\.0"),
         ({"margin": 1.5}, r"SCN\.MARGIN_1 is 1\.5"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from drfpn_da.engine.model_selection import with_second_opinion, with_sliding_window
+from drfpn_da.engine.model_selection import with_other_evaluation, with_sliding_window
 from drfpn_da.modeling import SlidingWindow
 from drfpn_da.modeling.sliding_window import window_starts
 from tests.tiny_detectors import make_target, tiny_config
@@ -74,9 +74,9 @@ def test_teacher_and_student_get_the_same_windows():
     adapted = build_model(cfg).eval()
     inputs = make_target(1)
     with torch.no_grad():
-        model = with_second_opinion(cfg, with_sliding_window(cfg, adapted))
+        model = with_other_evaluation(cfg, with_sliding_window(cfg, adapted))
         (output,) = model(inputs)
-        assert torch.equal(output["sem_seg"], output["second_opinion"]["sem_seg"])
+        assert torch.equal(output["sem_seg"], output["other_evaluation"]["sem_seg"])
         assert not torch.equal(output["sem_seg"], adapted(inputs)[0]["sem_seg"])
 
 

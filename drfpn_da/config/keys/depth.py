@@ -9,7 +9,6 @@ from ..rules import (
     Name,
     Node,
     Number,
-    OpenShare,
     Positive,
     PositiveCount,
     Row,
@@ -49,14 +48,10 @@ def add_keys(_C: Node) -> None:
     # its stride join after it, by a convolution. It trains on two pictures a process at least.
     # False: MODEL.DEPTH.NORM and ELU, of all features of the largest stride.
     _C.MODEL.DEPTH.ASPP.PUBLISHED = False
-    # Dropout after the ASPP.
-    _C.MODEL.DEPTH.ASPP.DROPOUT = OpenShare(0.5)
     # Depth of disparity 1; the unit is unknown to a network that sees only video.
     _C.MODEL.DEPTH.MIN_DEPTH = Positive(0.1)
     # Depth of disparity 0.
     _C.MODEL.DEPTH.MAX_DEPTH = Positive(100.0)
-    # Share of SSIM in the photometric error; the rest is the absolute difference.
-    _C.MODEL.DEPTH.SSIM_WEIGHT = Share(0.85)
     # Weight of the edge-aware smoothness at stride 1, halved at each coarser scale.
     _C.MODEL.DEPTH.SMOOTHNESS_WEIGHT = Weight(0.001)
     # Leave out pixels that look the same without warping (a camera at rest, cars driving ahead).

@@ -46,8 +46,6 @@ def add_keys(_C: Node) -> None:
     # "none", "unsupervised" (shared by the towers), "split" (one set each), "supervised" (two
     # corners of the initial box and seven learnt samples; needs TWO_STEP).
     _C.MODEL.FCOS.ADAPTATION = Choice("none", "unsupervised", "split", "supervised")
-    # Share of the gradient that the initial box gets through the samples it places ("supervised").
-    _C.MODEL.FCOS.OFFSET_GRADIENT = Share(0.1)
 
     # An initial box before the last convolution, and the final one after it.
     _C.MODEL.FCOS.TWO_STEP = Node()

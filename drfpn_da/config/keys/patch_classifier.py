@@ -11,7 +11,6 @@ from ..rules import (
     OpenShare,
     PositiveCount,
     Share,
-    Text,
     Weight,
     color_jitter,
     image_size,
@@ -29,8 +28,6 @@ def add_keys(_C: Node) -> None:
     _C.MODEL.PATCH_CLASSIFIER = Node()
     # Classes a picture or crop is told apart into.
     _C.MODEL.PATCH_CLASSIFIER.NUM_CLASSES = Number(10, low=2, whole=True)
-    # Output of the backbone that is averaged over the picture. "": the one of the largest stride.
-    _C.MODEL.PATCH_CLASSIFIER.IN_FEATURE = Text("")
     # Dropout before the last layer (0.1 in the paper).
     _C.MODEL.PATCH_CLASSIFIER.DROPOUT = OpenShare(0.0)
 

@@ -42,9 +42,8 @@ def add_keys(_C: Node) -> None:
     # If not negative, the paper's mix: GAMMA times the rank loss plus (1 - GAMMA) times the
     # classification loss, in place of RR_WEIGHT (the paper: 0.5).
     _C.MODEL.ROI_BOX_HEAD.SCN.GAMMA = Number(-1.0, low=-1, high=1)
-    # What is ranked: mean importance of each "annotation" or "image", or each "proposal".
-    _C.MODEL.ROI_BOX_HEAD.SCN.SPLIT = Choice("annotation", "proposal", "image")
-    # Ranked among those of one process ("gpu") or of all ("global").
+    # The mean importance of each annotation is ranked among those of one process ("gpu") or of all
+    # ("global").
     _C.MODEL.ROI_BOX_HEAD.SCN.SCOPE = Choice("gpu", "global")
     # Fewer are not ranked.
     _C.MODEL.ROI_BOX_HEAD.SCN.MIN_GROUP = PositiveCount(4)
@@ -52,10 +51,8 @@ def add_keys(_C: Node) -> None:
     # Relabelling while training, with these ROI heads; the annotation files are never written.
     _C.SCN_RELABEL = Node()
     _C.SCN_RELABEL.ENABLED = False
-    # Write proposals into the journal, but train on the given labels.
+    # Write proposals into the journal, relabels.jsonl in OUTPUT_DIR, but train on the given labels.
     _C.SCN_RELABEL.DRY_RUN = True
-    # The journal, below OUTPUT_DIR.
-    _C.SCN_RELABEL.OUTPUT = Name("relabels.jsonl")
     # Journal to start from (reviewed, for example); it is copied, not written. "": none.
     _C.SCN_RELABEL.JOURNAL = Text("")
     # First and last epoch of gathering votes; -1: START_FRACTION and STOP_FRACTION count.

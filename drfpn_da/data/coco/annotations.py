@@ -1,4 +1,4 @@
-"""Checks of the annotations of a COCO file, and a count of what they hold."""
+"""Checks and counts of the annotations of a COCO file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OVERHANG = 1.0
 
 @dataclass
 class LabelCounts:
-    """What the annotations of a file hold; crowds are not trained on.
+    """Counts of the annotations of a file; crowds are not trained on.
 
     Attributes:
         file: path of the file.

@@ -1,4 +1,4 @@
-"""What is wrong with the files of a data set: one table of rules, for every tool."""
+"""Errors and warnings about the files of a data set, in one table of rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORM = "COCO's instances format has lists of objects 'images', 'annotations' an
 
 @dataclass(frozen=True)
 class Rule:
-    """How bad a kind of finding is, what it says, and the mend (or what is done)."""
+    """Severity, words and fix of one kind of finding."""
 
     severity: str
     what: str
@@ -229,7 +229,7 @@ class Finding:
 
 
 class Findings:
-    """What was found in a file, by kind, in the order of finding.
+    """The findings in a file by kind, in the order of finding.
 
     Args:
         file: path of the file, for messages.

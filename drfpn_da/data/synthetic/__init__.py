@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .classes import SEMANTIC_CLASSES, SEPARATED_CLASSES, THING_CLASSES
-from .fog import BASELINE, DISPARITY_SCALE, Fog, add_fog, decode_depth, encode_disparity
+from .fog import BASELINE, DISPARITY_SCALE, Fog, add_fog, encode_disparity
 from .spec import DOMAINS, SIZES, SPLITS, VERSION, StreetSpec
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ __all__ = [
     "StreetSpec",
     "add_fog",
     "check_split",
-    "decode_depth",
     "encode_disparity",
     "render_scene",
     "sample_scene",

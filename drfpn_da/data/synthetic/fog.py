@@ -53,9 +53,3 @@ def encode_disparity(inverse_depth: np.ndarray, focal: float) -> np.ndarray:
     """Return uint16 disparity: ``round(256 * focal * BASELINE / z)``, clipped to 65535."""
     value = np.rint(inverse_depth.astype(np.float64) * (focal * BASELINE * DISPARITY_SCALE))
     return np.clip(value, 0, 65535).astype(np.uint16)
-
-
-def decode_depth(disparity: np.ndarray, focal: float) -> np.ndarray:
-    """Return depth z in metres from stored disparity; infinity where it is 0."""
-    with np.errstate(divide="ignore"):
-        return focal * BASELINE * DISPARITY_SCALE / disparity.astype(np.float64)

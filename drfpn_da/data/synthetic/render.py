@@ -45,7 +45,7 @@ class Quad:
 
 @dataclass
 class Frame:
-    """What is rendered: colour (H, W, 3) float32 RGB 0-255 and maps of (H, W).
+    """A rendered frame: colour (H, W, 3) float32 RGB 0-255 and maps of (H, W).
 
     Attributes:
         color: picture.

@@ -12,7 +12,7 @@ SPLITS = ("train", "val", "sequences")
 
 @dataclass(frozen=True)
 class StreetSpec:
-    """How much is generated for one domain.
+    """Numbers and sizes of the images of one domain.
 
     Attributes:
         width: image width, pixels.

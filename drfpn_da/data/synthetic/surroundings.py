@@ -1,4 +1,4 @@
-"""What lies around the street: building facades, trees, hedges, skyline and sky."""
+"""Surroundings of the street: building facades, trees, hedges, skyline and sky."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import nn
 
+from ...arguments import arguments
 from .drfpn import DRFPN, LastLevelP6P7
 
 
@@ -19,8 +20,8 @@ def get_drfpn_arguments(cfg: CfgNode) -> dict[str, Any]:
     node = cfg.MODEL.DRFPN
 
     def options(block: CfgNode) -> Optional[dict[str, Any]]:
-        named = {key.lower(): value for key, value in block.items() if key != "ENABLED"}
-        return named if block.ENABLED else None
+        named = arguments(block)
+        return named if named.pop("enabled") else None
 
     return {
         "in_features": list(node.IN_FEATURES or cfg.MODEL.FPN.IN_FEATURES),
@@ -30,23 +31,21 @@ def get_drfpn_arguments(cfg: CfgNode) -> dict[str, Any]:
         "ppm": options(node.PPM),
         "srb": options(node.SRB),
         "crb": options(node.CRB),
-        "bottom_up_path": node.BOTTOM_UP_PATH,
-        "init": node.INIT,
-        "authors_compat": node.AUTHORS_COMPAT,
+        **arguments(node, "bottom_up_path", "init", "authors_compat"),
     }
 
 
 def _build(cfg: CfgNode, input_shape: ShapeSpec, body: str, top: str, top_relu: bool) -> DRFPN:
     bottom_up: Backbone = BACKBONE_REGISTRY.get(body)(cfg, input_shape)
-    arguments = get_drfpn_arguments(cfg)
-    top_block = _build_top_block(bottom_up, arguments, top, top_relu)
-    return DRFPN(bottom_up, top_block=top_block, **arguments)
+    neck = get_drfpn_arguments(cfg)
+    top_block = _build_top_block(bottom_up, neck, top, top_relu)
+    return DRFPN(bottom_up, top_block=top_block, **neck)
 
 
 def _build_top_block(
-    bottom_up: Backbone, arguments: dict[str, Any], top: str, relu: bool
+    bottom_up: Backbone, neck: dict[str, Any], top: str, relu: bool
 ) -> Optional[nn.Module]:
-    last_input, channels = arguments["in_features"][-1], arguments["out_channels"]
+    last_input, channels = neck["in_features"][-1], neck["out_channels"]
     shapes = bottom_up.output_shape()
     if last_input not in shapes:
         return None  # DRFPN names the missing feature

@@ -12,6 +12,7 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
+from ...arguments import arguments
 from ...layers.frozen_norm import fold_frozen_norms
 
 # Feature name -> (last block of torchvision's ``features`` at that stride, its channels, stride).
@@ -69,8 +70,7 @@ class MobileNetV2(Backbone):
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         """Read ``MODEL.MOBILENETV2`` and ``MODEL.BACKBONE.FREEZE_AT``."""
         return {
-            "out_features": cfg.MODEL.MOBILENETV2.OUT_FEATURES,
-            "norm": cfg.MODEL.MOBILENETV2.NORM,
+            **arguments(cfg.MODEL.MOBILENETV2),
             "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
         }
 

@@ -12,6 +12,8 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from ...arguments import arguments
+
 
 class TimmBackbone(Backbone):
     """A timm model whose maps are named by stride: res2 = 4 ... res5 = 32.
@@ -71,13 +73,7 @@ class TimmBackbone(Backbone):
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict[str, Any]:
         """Read ``MODEL.TIMM``."""
-        node = cfg.MODEL.TIMM
-        return {
-            "name": node.NAME,
-            "out_features": node.OUT_FEATURES,
-            "pretrained": node.PRETRAINED,
-            "freeze_bn": node.FREEZE_BN,
-        }
+        return arguments(cfg.MODEL.TIMM)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map images (N, 3, H, W) to the asked maps, each (N, C, H / stride, W / stride)."""

@@ -1,4 +1,4 @@
-"""What depth networks share: a backbone, a decoder, and prediction from one picture."""
+"""Base of depth networks: a backbone, a decoder, and prediction from one image."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+from ...arguments import arguments
+
 # Makes the first predictions small motions; the published value.
 SCALE = 0.01
 
@@ -47,7 +49,7 @@ class PoseNetwork(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         """Read ``MODEL.DEPTH.POSE``."""
-        return {"body": cfg.MODEL.DEPTH.POSE.BODY, "channels": cfg.MODEL.DEPTH.POSE.CHANNELS}
+        return arguments(cfg.MODEL.DEPTH.POSE)
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate the motion from the first frame to the second.

@@ -10,6 +10,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ...arguments import arguments
 from ...functional import feature_distance
 from ...functional.no_grad import without_gradients
 from ..teacher import MeanTeacher
@@ -65,12 +66,10 @@ class SelfSupervisedDepth(DepthNetwork):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Read ``MODEL.DEPTH``, the backbone and the pixel statistics."""
-        node = cfg.MODEL.DEPTH
         return {
             **cls.network_arguments(cfg),
             "pose": PoseNetwork(cfg),
-            "freeze_backbone": node.FREEZE_BACKBONE,
-            "feature_distance_weight": node.FEATURE_DISTANCE_WEIGHT,
+            **arguments(cfg.MODEL.DEPTH, "freeze_backbone", "feature_distance_weight"),
         }
 
     def train(self, mode: bool = True) -> SelfSupervisedDepth:

@@ -12,6 +12,8 @@ from detectron2.layers import ASPP, ShapeSpec, get_norm
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP as TorchvisionASPP
 
+from ...arguments import arguments
+
 Features = Mapping[str, Tensor]
 PADDINGS = ("replicate", "reflect")
 
@@ -168,12 +170,8 @@ def unet_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[s
         )
     return {
         "input_shape": {name: input_shape[name] for name in node.IN_FEATURES},
-        "channels": node.CHANNELS,
-        "aspp_dilations": node.ASPP.DILATIONS,
-        "aspp_dropout": node.ASPP.DROPOUT,
-        "aspp_published": node.ASPP.PUBLISHED,
-        "norm": node.NORM,
-        "padding": node.PADDING,
+        **arguments(node, "channels", "aspp_dilations", "aspp_published"),
+        **arguments(node, "norm", "padding"),
     }
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode
 from torch import Tensor
 
+from ...arguments import arguments
 from ...functional import (
     disparity_to_depth,
     edge_aware_smoothness,
@@ -59,14 +60,8 @@ class ViewSynthesis:
     @classmethod
     def from_config(cls, cfg: CfgNode) -> ViewSynthesis:
         """Read ``MODEL.DEPTH``."""
-        node = cfg.MODEL.DEPTH
-        return cls(
-            min_depth=node.MIN_DEPTH,
-            max_depth=node.MAX_DEPTH,
-            ssim_weight=node.SSIM_WEIGHT,
-            smoothness_weight=node.SMOOTHNESS_WEIGHT,
-            auto_mask=node.AUTO_MASK,
-        )
+        names = ("min_depth", "max_depth", "smoothness_weight", "auto_mask")
+        return cls(**arguments(cfg.MODEL.DEPTH, *names))
 
     def depth(self, disparity: Tensor) -> Tensor:
         """Return the depth of disparity in [0, 1]."""

@@ -13,6 +13,7 @@ from detectron2.structures import Boxes
 from fvcore.nn import giou_loss
 from torch import Tensor
 
+from ...arguments import arguments
 from ...functional import at_least_float32
 from ...functional.centerness import centerness as centerness_of
 from ..dense_heads import SlenderFCOSHead
@@ -75,20 +76,15 @@ class FCOS(_FCOS):
             "backbone": backbone,
             "head": _build_head(node, [shapes[f] for f in node.IN_FEATURES]),
             "head_in_features": list(node.IN_FEATURES),
-            "num_classes": node.NUM_CLASSES,
-            "center_sampling_radius": node.CENTER_SAMPLING_RADIUS,
-            "focal_loss_alpha": node.FOCAL_LOSS_ALPHA,
-            "focal_loss_gamma": node.FOCAL_LOSS_GAMMA,
+            **arguments(node, "num_classes", "center_sampling_radius", "focal_loss_alpha"),
+            **arguments(node, "focal_loss_gamma", "centerness", "centerness_weighted_loss"),
             "test_score_thresh": node.SCORE_THRESH_TEST,
             "test_topk_candidates": node.TOPK_CANDIDATES_TEST,
             "test_nms_thresh": node.NMS_THRESH_TEST,
             "max_detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
-            "centerness": node.CENTERNESS,
-            "centerness_weighted_loss": node.CENTERNESS_WEIGHTED_LOSS,
-            "init_loss_weight": node.TWO_STEP.INIT_LOSS_WEIGHT,
-            "refine_loss_weight": node.TWO_STEP.REFINE_LOSS_WEIGHT,
+            **arguments(node.TWO_STEP, "init_loss_weight", "refine_loss_weight"),
         }
 
     def forward_training(
@@ -175,21 +171,18 @@ class FCOS(_FCOS):
 
 
 def _build_head(node: CfgNode, inputs: list) -> FCOSHead:
-    arguments = {
+    shared = {
         "input_shape": inputs,
-        "num_classes": node.NUM_CLASSES,
         "conv_dims": [inputs[0].channels] * node.NUM_CONVS,
-        "norm": node.NORM,
-        "prior_prob": node.PRIOR_PROB,
+        **arguments(node, "num_classes", "norm", "prior_prob"),
     }
     if node.ADAPTATION == "none" and not (node.TWO_STEP.ENABLED or node.TWO_STEP.RESIDUAL):
-        return FCOSHead(**arguments)
+        return FCOSHead(**shared)
     return SlenderFCOSHead(
-        adaptation=node.ADAPTATION,
         two_step=node.TWO_STEP.ENABLED,
         residual=node.TWO_STEP.RESIDUAL,
-        offset_gradient=node.OFFSET_GRADIENT,
-        **arguments,
+        adaptation=node.ADAPTATION,
+        **shared,
     )
 
 

@@ -13,6 +13,7 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from ...arguments import arguments
 from ...functional import at_least_float32
 
 
@@ -56,8 +57,7 @@ class PatchClassifier(nn.Module):
         in_feature = in_feature or max(shapes, key=lambda name: shapes[name].stride)
         if in_feature not in shapes:
             raise ValueError(
-                f"MODEL.PATCH_CLASSIFIER.IN_FEATURE is '{in_feature}', but the backbone gives "
-                f"{', '.join(sorted(shapes))}"
+                f"in_feature is '{in_feature}', but the backbone gives {', '.join(sorted(shapes))}"
             )
         if num_classes < 2:
             raise ValueError(
@@ -78,14 +78,11 @@ class PatchClassifier(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Read ``MODEL.PATCH_CLASSIFIER``, the backbone and the pixel statistics."""
-        node = cfg.MODEL.PATCH_CLASSIFIER
         return {
             "backbone": build_backbone(cfg),
-            "num_classes": node.NUM_CLASSES,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
-            "in_feature": node.IN_FEATURE,
-            "dropout": node.DROPOUT,
+            **arguments(cfg.MODEL.PATCH_CLASSIFIER),
         }
 
     @property

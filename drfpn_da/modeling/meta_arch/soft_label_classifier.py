@@ -12,6 +12,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from ...arguments import arguments
 from ...functional import at_least_float32, mixup
 from ...functional.class_prior import entropy_regulariser, prior_regulariser
 from ...functional.generators import step_generator
@@ -95,14 +96,11 @@ class SoftLabelClassifier(PatchClassifier):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Read ``MODEL.SOFT_LABELS`` beside what ``PatchClassifier`` reads."""
         node = cfg.MODEL.SOFT_LABELS
+        names = ("labelled_per_batch", "mixup_alpha", "prior_weight", "entropy_weight")
         return {
             **super().from_config(cfg),
-            "labelled_per_batch": node.LABELLED_PER_BATCH,
-            "mixup_alpha": node.MIXUP_ALPHA,
-            "prior_weight": node.PRIOR_WEIGHT,
+            **arguments(node, *names, "batch_statistics"),
             "prior": node.PRIOR or None,
-            "entropy_weight": node.ENTROPY_WEIGHT,
-            "batch_statistics": node.BATCH_STATISTICS,
         }
 
     def losses(self, samples: list[dict[str, Any]]) -> dict[str, Tensor]:

@@ -16,12 +16,12 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ...arguments import arguments
 from ...functional import at_least_float32, mean_by_group, rank_regularisation, split_by_importance
 
 logger = logging.getLogger(__name__)
 
 ALPHA_ON = ("all", "foreground", "loss")
-SPLITS = ("annotation", "proposal", "image")
 SCOPES = ("gpu", "global")
 #: Fields that tell which annotation a proposal is matched with: its place in the batch, and in the
 #: training data (see :class:`drfpn_da.data.IndexedMapper`).
@@ -65,9 +65,8 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
         rank_weight: weight of the rank loss beside the classification loss, as published code.
         gamma: if not negative: the paper's mix, ``gamma`` rank + (1 - ``gamma``) classification,
             in place of ``rank_weight``.
-        split: what is ranked: mean importance of an "annotation"'s or "image"'s foreground
-            proposals, or each foreground "proposal".
-        scope: ranked among the process's own ("gpu") or those of all processes ("global").
+        scope: the mean importance of each annotation's foreground proposals is ranked among those
+            of the process ("gpu") or of all processes ("global").
         min_group: fewer are not ranked.
         kwargs: of the parent.
 
@@ -87,7 +86,6 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
         learnable_margin: bool = False,
         rank_weight: float = 1.0,
         gamma: float = -1.0,
-        split: str = "annotation",
         scope: str = "gpu",
         min_group: int = 4,
         **kwargs: Any,
@@ -103,7 +101,6 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
         super().__init__(input_shape, **kwargs)
         key = "MODEL.ROI_BOX_HEAD.SCN"
         _check_choice(f"{key}.ALPHA_ON", alpha_on, ALPHA_ON)
-        _check_choice(f"{key}.SPLIT", split, SPLITS)
         _check_choice(f"{key}.SCOPE", scope, SCOPES)
         if not 0 < beta < 1:
             raise ValueError(f"{key}.BETA is {beta}; write a share between 0 and 1, published 0.7")
@@ -119,7 +116,7 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
         if bias:
             nn.init.zeros_(self.importance.bias)
         self.margin: Any = nn.Parameter(torch.tensor(float(margin))) if learnable_margin else margin
-        self.alpha_on, self.beta, self.split, self.scope = alpha_on, beta, split, scope
+        self.alpha_on, self.beta, self.scope = alpha_on, beta, scope
         self.class_weight = 1 - gamma if gamma >= 0 else 1.0
         self.rank_weight = gamma if gamma >= 0 else rank_weight
         self.min_group = min_group
@@ -131,18 +128,12 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
     def from_config(cls, cfg: CfgNode, input_shape: Any) -> dict[str, Any]:
         """Read the parent's keys and ``MODEL.ROI_BOX_HEAD.SCN``."""
         node = cfg.MODEL.ROI_BOX_HEAD.SCN
+        names = ("alpha_on", "bias", "beta", "learnable_margin", "gamma", "scope")
         return {
             **super().from_config(cfg, input_shape),
-            "alpha_on": node.ALPHA_ON,
-            "bias": node.BIAS,
-            "beta": node.BETA,
+            **arguments(node, *names, "min_group"),
             "margin": node.MARGIN_1,
-            "learnable_margin": node.LEARNABLE_MARGIN,
             "rank_weight": node.RR_WEIGHT,
-            "gamma": node.GAMMA,
-            "split": node.SPLIT,
-            "scope": node.SCOPE,
-            "min_group": node.MIN_GROUP,
         }
 
     def forward(self, x: Tensor) -> Predictions:
@@ -201,13 +192,8 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
 
     def _rank_loss(self, alpha: Tensor, foreground: Tensor, proposals: list[Instances]) -> Tensor:
         alpha = at_least_float32(alpha)
-        means = alpha[foreground]
-        if self.split != "proposal":
-            if self.split == "annotation":
-                groups = gt_field(proposals, ROW, alpha.device)
-            else:
-                groups = _image_numbers(proposals, alpha.device)
-            means = mean_by_group(means, groups[foreground])[1]
+        annotations = gt_field(proposals, ROW, alpha.device)
+        means = mean_by_group(alpha[foreground], annotations[foreground])[1]
         if self.scope == "global" and comm.get_world_size() > 1:
             means = gather_with_own_gradient(means)
         if len(means) >= self.min_group:
@@ -269,11 +255,6 @@ def _shares(alpha: Tensor, foreground: Tensor) -> Tensor:
     mean = alpha[foreground].mean()
     share = (alpha + SHARE_FLOOR) / (mean + SHARE_FLOOR)
     return torch.where(foreground, share, torch.ones_like(share))
-
-
-def _image_numbers(proposals: list[Instances], device: torch.device) -> Tensor:
-    counts = torch.tensor([len(p) for p in proposals], dtype=torch.int64, device=device)
-    return torch.arange(len(proposals), device=device).repeat_interleave(counts)
 
 
 def gather_with_own_gradient(means: Tensor) -> Tensor:

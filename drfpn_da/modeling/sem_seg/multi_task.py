@@ -1,4 +1,4 @@
-"""``MultiTaskSemSegHead``: segmentation and depth, each with a decoder, that tell each other."""
+"""``MultiTaskSemSegHead``: decoders of segmentation and depth with attention exchange."""
 
 from __future__ import annotations
 

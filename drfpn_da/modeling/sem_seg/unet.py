@@ -11,6 +11,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from ...arguments import arguments
 from ..depth.unet import Features, UNetDecoder, unet_arguments
 
 
@@ -60,10 +61,8 @@ class UNetSemSegHead(nn.Module):
         node = cfg.MODEL.SEM_SEG_HEAD
         return {
             **unet_arguments(cfg, input_shape),
-            "num_classes": node.NUM_CLASSES,
+            **arguments(node, "num_classes", "loss_weight", "ignore_value"),
             "conv_dims": node.CONVS_DIM,
-            "loss_weight": node.LOSS_WEIGHT,
-            "ignore_value": node.IGNORE_VALUE,
         }
 
     def forward(

@@ -8,12 +8,13 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..renamed import former_names
 from .meta_arch.adaptive import picture_sizes, preprocess
 from .objective import AdaptationStep
 from .sem_seg_logits import check_segmentor
 
 
-def check_own_disparity(detector: nn.Module, user: str) -> None:
+def check_predicted_disparity(detector: nn.Module, user: str) -> None:
     """Raise ValueError unless the detector's semantic head predicts disparity."""
     check_segmentor(detector, user)
     head = detector.sem_seg_head
@@ -62,3 +63,6 @@ def with_disparity(inputs: Sequence[dict[str, Any]], disparity: Tensor) -> list[
         {**x, "disparity": one[0, :height, :width]}
         for x, one, (height, width) in zip(inputs, disparity.detach(), sizes)
     ]
+
+
+__getattr__ = former_names(__name__, check_own_disparity="check_predicted_disparity")

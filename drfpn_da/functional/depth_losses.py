@@ -1,4 +1,4 @@
-"""Regression of depth: the reversed Huber loss (Laina et al., arXiv 1606.00373)."""
+"""Losses and errors of depth: the reversed Huber loss (Laina et al., arXiv 1606.00373)."""
 
 from __future__ import annotations
 

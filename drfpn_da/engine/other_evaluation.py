@@ -9,16 +9,17 @@ from typing import Any, Callable
 from detectron2.structures import Boxes, Instances
 from torch import nn
 
-from ..evaluation import SECOND_OPINION
+from ..evaluation import OTHER_EVALUATION
 from ..modeling import AdaptiveModel, SlidingWindow
+from ..renamed import former_names
 from .step import unwrap
 
 Batch = list[dict[str, Any]]
 KINDS = ("auto", "teacher", "flip", "none")
 
 
-class SecondOpinion(nn.Module):
-    """Returns a model's outputs, each with another prediction under "second_opinion".
+class WithOtherEvaluation(nn.Module):
+    """Returns a model's outputs, each with another prediction under "other_evaluation".
 
     For evaluation; see :class:`drfpn_da.evaluation.LabelFreeEvaluator`.
 
@@ -42,7 +43,7 @@ class SecondOpinion(nn.Module):
             kind = "teacher" if getattr(plain, "teacher", None) is not None else "flip"
         self.model = model
         self._second: Callable[[Batch], Batch] = (
-            the_other(model, "TEST.LABEL_FREE.SECOND_OPINION")[1]
+            other_evaluation(model, "TEST.LABEL_FREE.SECOND_OPINION")[1]
             if kind == "teacher"
             else lambda inputs: unmirror(model(mirror(inputs)))
         )
@@ -53,11 +54,11 @@ class SecondOpinion(nn.Module):
         """Return detectron2 outputs of a batch of test pictures."""
         outputs = self.model(inputs)
         for output, second in zip(outputs, self._second(inputs)):
-            output[SECOND_OPINION] = second
+            output[OTHER_EVALUATION] = second
         return list(outputs)
 
 
-def the_other(model: nn.Module, key: str) -> tuple[str, Callable[[Batch], Batch]]:
+def other_evaluation(model: nn.Module, key: str) -> tuple[str, Callable[[Batch], Batch]]:
     """Return the one of student and teacher that is not evaluated: its name and what it predicts.
 
     Args:
@@ -117,3 +118,8 @@ def _unmirror_instances(instances: Instances) -> Instances:
         scores=instances.scores,
         pred_classes=instances.pred_classes,
     )
+
+
+__getattr__ = former_names(
+    __name__, SecondOpinion="WithOtherEvaluation", the_other="other_evaluation"
+)
