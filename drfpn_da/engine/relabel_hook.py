@@ -301,9 +301,6 @@ def _policy_from_config(cfg: CfgNode, names: tuple[str, ...]) -> RelabelPolicy:
             raise ValueError(f"SCN_RELABEL.{key} has '{name}'; classes are: {', '.join(names)}")
         return names.index(name)
 
-    for pair in node.FORBID:
-        if len(pair) != 2:
-            raise ValueError(f"SCN_RELABEL.FORBID has {pair}; an entry is [from, to]")
     return RelabelPolicy(
         margin=node.MARGIN_2,
         beta=cfg.MODEL.ROI_BOX_HEAD.SCN.BETA,
