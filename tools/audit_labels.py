@@ -29,7 +29,7 @@ from typing import Any
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.data import load_indexed
 from drfpn_da.data.coco import load_coco
-from drfpn_da.data.validate import check_labels
+from drfpn_da.data.validate import check_classes
 from drfpn_da.engine.label_sweep import find_suspects, fold_of, propose, sweep_labels
 from drfpn_da.labels import AnnotationIndex, Entry, RelabelStore, recover_journal, write_journal
 from drfpn_da.labels.audit import AuditThresholds, Suspect
@@ -125,7 +125,7 @@ def run_sweep(args: argparse.Namespace) -> Path:
         **{name: getattr(args, name) for name in asdict(AuditThresholds())}
     )
     cfg = setup_cfg(args)
-    check_labels(cfg, [args.dataset])
+    check_classes(cfg, [args.dataset], "--dataset")
     records, annotations = load_indexed([args.dataset], filter_empty=False)
     detections = sweep_labels(cfg, records, args.weights)
     suspects = find_suspects(records, detections, annotations, thresholds)

@@ -12,7 +12,7 @@ import argparse
 from detectron2.config import instantiate
 from detectron2.engine import default_argument_parser
 
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import PredictionCheckpointer
 from drfpn_da.engine import evaluate_lazy, launch, start_lazy_run, train_lazy
 
 
@@ -21,9 +21,7 @@ def main(args: argparse.Namespace):
     cfg = start_lazy_run(args)
     if args.eval_only:
         model = instantiate(cfg.model).to(cfg.train.device)
-        checkpointer = SafeCheckpointer(model)
-        checkpointer.load(cfg.train.init_checkpoint)
-        checkpointer.require_all()
+        PredictionCheckpointer(model).load(cfg.train.init_checkpoint)
         results = evaluate_lazy(cfg, model.eval())
     else:
         results = train_lazy(cfg, resume=args.resume)

@@ -13,7 +13,7 @@ from detectron2.evaluation import verify_results
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import PredictionCheckpointer
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.engine import Trainer, launch, start_run
 
@@ -25,9 +25,9 @@ def main(args: argparse.Namespace):
     cfg = start_run(cfg, args)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        checkpointer = SafeCheckpointer(model, save_dir=checkpoints)
-        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-        checkpointer.require_all()
+        PredictionCheckpointer(model, save_dir=checkpoints).resume_or_load(
+            cfg.MODEL.WEIGHTS, resume=args.resume
+        )
         results = Trainer.test(cfg, model)
         if cfg.TEST.AUG.ENABLED:
             results.update(Trainer.test_with_TTA(cfg, model))

@@ -27,7 +27,7 @@ from drfpn_da.config import setup_cfg
 from drfpn_da.data import build_target_loader, build_train_loader
 from drfpn_da.data.loader import run_seed
 from drfpn_da.data.seeding import Stream, derive_seed
-from drfpn_da.data.validate import check_labels
+from drfpn_da.data.validate import check_classes
 from drfpn_da.functional.generators import step_generator
 from drfpn_da.modeling.own_disparity import predict_disparities, with_disparity
 from drfpn_da.objectives.depth_mix import Mix
@@ -79,7 +79,7 @@ def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
 
 def mixed_batches(cfg: CfgNode) -> Iterator[tuple[list[dict], Mix, Metadata]]:
     """Mix the target loader's batches as training does, labelled by the weights of the config."""
-    check_labels(cfg, cfg.DATASETS.TRAIN)
+    check_classes(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
     model = load_model(cfg)
     if "depth_mix" not in getattr(model, "objectives", {}):
         raise SystemExit("nothing is mixed: write MODEL.META_ARCHITECTURE DepthMixSegmentor")
