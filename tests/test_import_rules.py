@@ -13,10 +13,18 @@ PACKAGE = ROOT / "drfpn_da"
 # part of the package -> parts that it may import, beside itself.
 ALLOWED = {
     "functional": set(),
-    "layers": {"functional", "arguments"},
-    "modeling": {"layers", "functional", "compat", "config", "checkpoint", "arguments", "renamed"},
-    "objectives": {"modeling", "layers", "functional", "labels", "arguments"},
-    "arguments": set(),
+    "layers": {"functional", "node_arguments"},
+    "modeling": {
+        "layers",
+        "functional",
+        "compat",
+        "config",
+        "checkpoint",
+        "node_arguments",
+        "renamed",
+    },
+    "objectives": {"modeling", "layers", "functional", "labels", "node_arguments"},
+    "node_arguments": set(),
     "renamed": set(),
 }
 # part -> parts that it must not import, where more is free.

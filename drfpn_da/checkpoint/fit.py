@@ -1,4 +1,4 @@
-"""Whether the weights of a checkpoint fit a model."""
+"""Checks that the weights of a checkpoint fit a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CheckpointError(ValueError):
 
 @dataclass
 class Fit:
-    """What of a checkpoint has reached a model.
+    """Parameters of a model that a checkpoint did and did not give.
 
     Buffers do not count: old states without them are completed while they are loaded.
 

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-from ..arguments import arguments
 from ..labels import random_order
+from ..node_arguments import arguments
 from .subset import pick_named, pick_random, read_names
 from .validate import check_registered, class_names
 

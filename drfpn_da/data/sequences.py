@@ -14,7 +14,7 @@ from detectron2.data import transforms as T
 from torch import Tensor
 from torchvision.transforms import v2
 
-from ..arguments import arguments
+from ..node_arguments import arguments
 from .checked_mapper import Mapper
 from .intrinsics import check_intrinsics, transform_intrinsics
 from .loader import build_train_loader, loader_options

@@ -11,8 +11,8 @@ from detectron2.utils.registry import Registry
 from torch import Tensor
 from torchvision.transforms import v2
 
-from ..arguments import arguments
 from ..layers.photometric import blur
+from ..node_arguments import arguments
 from .checked_mapper import Mapper
 
 #: From a picture (C, H, W), uint8, to another of that shape and type, without moving anything in

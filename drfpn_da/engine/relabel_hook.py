@@ -13,7 +13,6 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import nn
 
-from ..arguments import arguments
 from ..data.indexed import load_indexed_from_config, refuse_shared_test_data
 from ..labels import (
     AnnotationIndex,
@@ -25,6 +24,7 @@ from ..labels import (
 )
 from ..labels.policy import Streaks
 from ..modeling.roi_heads import CorrectsLabels, find_scn_heads
+from ..node_arguments import arguments
 from .relabel_journal import RunJournal
 from .relabel_votes import VoteRecorder, Windows
 from .step import detector_of, model_device
@@ -301,9 +301,6 @@ def _policy_from_config(cfg: CfgNode, names: tuple[str, ...]) -> RelabelPolicy:
             raise ValueError(f"SCN_RELABEL.{key} has '{name}'; classes are: {', '.join(names)}")
         return names.index(name)
 
-    for pair in node.FORBID:
-        if len(pair) != 2:
-            raise ValueError(f"SCN_RELABEL.FORBID has {pair}; an entry is [from, to]")
     return RelabelPolicy(
         margin=node.MARGIN_2,
         beta=cfg.MODEL.ROI_BOX_HEAD.SCN.BETA,

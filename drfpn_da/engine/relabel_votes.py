@@ -52,9 +52,6 @@ class Windows:
         """Read ``SCN_RELABEL``; an epoch is as many steps as show all pictures once."""
         node, last = cfg.SCN_RELABEL, cfg.SOLVER.MAX_ITER
         epoch = math.ceil(pictures / cfg.SOLVER.IMS_PER_BATCH)
-        for key in ("START_FRACTION", "STOP_FRACTION", "PERIOD_FRACTION"):
-            if not 0 <= node[key] <= 1:
-                raise ValueError(f"SCN_RELABEL.{key} is {node[key]}; write a share in [0, 1]")
         start, stop = int(node.START_FRACTION * last), int(node.STOP_FRACTION * last)
         if node.START_EPOCH >= 0:
             start = node.START_EPOCH * epoch

@@ -13,7 +13,6 @@ from detectron2.evaluation import inference_context
 from detectron2.utils import comm
 from torch import Tensor, nn
 
-from ..arguments import arguments
 from ..data.checked_mapper import CheckedMapper
 from ..data.patch_loader import PatchPool, share_sampler, split_patches
 from ..data.patches import SAMPLE_INDEX, PatchMapper
@@ -22,6 +21,7 @@ from ..functional import expected_calibration_error, stickiness
 from ..functional.class_prior import prior_regulariser
 from ..labels import SoftLabelStore
 from ..modeling import SoftLabelClassifier
+from ..node_arguments import arguments
 from .step import unwrap
 
 logger = logging.getLogger(__name__)

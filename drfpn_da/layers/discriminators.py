@@ -11,8 +11,8 @@ from detectron2.config import CfgNode, configurable
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
-from ..arguments import arguments
 from ..functional import focal_domain_loss, least_squares_domain_loss, masked_mean
+from ..node_arguments import arguments
 from .masked import apply_norm, blank, dropout, halve_mask
 from .norm import build_norm
 

@@ -12,7 +12,6 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from ..arguments import arguments
 from ..functional import picture_masks, pixel_cross_entropy, stack_padded
 from ..functional.generators import step_generator
 from ..functional.mixup import draw_mixup
@@ -23,6 +22,7 @@ from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, replaced
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
+from ..node_arguments import arguments
 from .pseudo_checks import views_of
 from .self_training import SelfTraining
 

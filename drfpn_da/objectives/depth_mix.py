@@ -12,7 +12,6 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from ..arguments import arguments
 from ..functional import (
     CONFIDENCE_RULES,
     class_masks,
@@ -39,6 +38,7 @@ from ..modeling.predicted_disparity import (
     with_disparity,
 )
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
+from ..node_arguments import arguments
 
 DEPTHS = ("file", "student")
 MASKS = ("depth", "class", "cut", "none")

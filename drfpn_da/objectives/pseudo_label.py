@@ -11,12 +11,12 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ..arguments import arguments
 from ..functional.generators import step_generator
 from ..functional.no_grad import without_gradients
 from ..functional.pseudo_boxes import soft_cross_entropy
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, replaced
+from ..node_arguments import arguments
 from .pseudo_checks import check_detector, views_of
 from .pseudo_roi import RoiRecord, Stage, TeacherPass, install_recorder, match
 from .self_training import SelfTraining

@@ -8,7 +8,6 @@ from detectron2.config import CfgNode, configurable
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ..arguments import arguments
 from ..modeling.depth import PoseNetwork, ViewSynthesis
 from ..modeling.depth.view_synthesis import FRAMES
 from ..modeling.feature_taps import FeatureTaps
@@ -19,6 +18,7 @@ from ..modeling.predicted_disparity import (
     predict_disparities,
     target_disparities,
 )
+from ..node_arguments import arguments
 
 
 @OBJECTIVE_REGISTRY.register()

@@ -9,10 +9,10 @@ from detectron2.config import CfgNode
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-from ..arguments import arguments
 from ..functional import at_least_float32
 from ..functional.class_prior import entropy_regulariser, prior_regulariser
 from ..modeling.objective import AdaptationStep, Objective
+from ..node_arguments import arguments
 from .pseudo_checks import check_common, check_share
 from .pseudo_statistics import PseudoLabelStatistics
 

@@ -11,13 +11,13 @@ from detectron2.config import CfgNode, configurable
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ..arguments import arguments
 from ..functional import SOURCE, TARGET, at_least_float32, dann_ramp, reverse_gradient
 from ..functional.generators import step_generator
 from ..layers import DOMAIN_DISCRIMINATOR_REGISTRY, DomainDiscriminator
 from ..modeling.context import ContextColumns
 from ..modeling.feature_taps import FeatureTaps, Recording
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, Objective
+from ..node_arguments import arguments
 from .monitor import DomainMonitor
 
 _SCHEDULES = ("constant", "dann")

@@ -11,7 +11,7 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import nn
 
-from ...arguments import arguments
+from ...node_arguments import arguments
 from .drfpn import DRFPN, LastLevelP6P7
 
 

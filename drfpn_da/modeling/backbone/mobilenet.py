@@ -12,8 +12,8 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from ...arguments import arguments
 from ...layers.frozen_norm import fold_frozen_norms
+from ...node_arguments import arguments
 
 # Feature name -> (last block of torchvision's ``features`` at that stride, its channels, stride).
 _STAGES = {"res2": (3, 24, 4), "res3": (6, 32, 8), "res4": (13, 96, 16), "res5": (17, 320, 32)}

@@ -12,7 +12,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
-from ...arguments import arguments
+from ...node_arguments import arguments
 
 
 class TimmBackbone(Backbone):

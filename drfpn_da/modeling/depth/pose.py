@@ -9,7 +9,7 @@ from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from ...arguments import arguments
+from ...node_arguments import arguments
 
 # Makes the first predictions small motions; the published value.
 SCALE = 0.01

@@ -10,9 +10,9 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ...arguments import arguments
 from ...functional import feature_distance
 from ...functional.no_grad import without_gradients
+from ...node_arguments import arguments
 from ..teacher import MeanTeacher
 from .network import DepthNetwork
 from .pose import PoseNetwork

@@ -12,7 +12,7 @@ from detectron2.layers import ASPP, ShapeSpec, get_norm
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP as TorchvisionASPP
 
-from ...arguments import arguments
+from ...node_arguments import arguments
 
 Features = Mapping[str, Tensor]
 PADDINGS = ("replicate", "reflect")

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode
 from torch import Tensor
 
-from ...arguments import arguments
 from ...functional import (
     disparity_to_depth,
     edge_aware_smoothness,
@@ -22,6 +21,7 @@ from ...functional import (
     synthesize,
 )
 from ...functional.generators import step_generator
+from ...node_arguments import arguments
 
 #: What a training sample has, in temporal order: see :class:`drfpn_da.data.SequenceMapper`.
 FRAMES = ("previous_image", "image", "next_image")

@@ -13,9 +13,9 @@ from detectron2.structures import Boxes
 from fvcore.nn import giou_loss
 from torch import Tensor
 
-from ...arguments import arguments
 from ...functional import at_least_float32
 from ...functional.centerness import centerness as centerness_of
+from ...node_arguments import arguments
 from ..dense_heads import SlenderFCOSHead
 
 

@@ -13,8 +13,8 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
-from ...arguments import arguments
 from ...functional import at_least_float32
+from ...node_arguments import arguments
 
 
 @META_ARCH_REGISTRY.register()

@@ -12,12 +12,12 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
-from ...arguments import arguments
 from ...functional import at_least_float32, mixup
 from ...functional.class_prior import entropy_regulariser, prior_regulariser
 from ...functional.generators import step_generator
 from ...functional.mixup import draw_mixup
 from ...functional.no_grad import without_gradients
+from ...node_arguments import arguments
 from ..feature_taps import evaluating
 from .patch_classifier import PatchClassifier
 

@@ -16,8 +16,8 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ...arguments import arguments
 from ...functional import at_least_float32, mean_by_group, rank_regularisation, split_by_importance
+from ...node_arguments import arguments
 
 logger = logging.getLogger(__name__)
 

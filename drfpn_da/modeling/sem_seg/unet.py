@@ -11,7 +11,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from ...arguments import arguments
+from ...node_arguments import arguments
 from ..depth.unet import Features, UNetDecoder, unet_arguments
 
 

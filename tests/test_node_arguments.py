@@ -3,8 +3,8 @@
 import pytest
 from detectron2.config import CfgNode
 
-from drfpn_da.arguments import arguments
 from drfpn_da.config import get_defaults
+from drfpn_da.node_arguments import arguments
 
 NODE = CfgNode({"WEIGHT": 2.0, "MASK": {"SHARE": 0.5, "CELL": {"SIZE": 3}}, "NAMES": ["a"]})
 
