@@ -11,7 +11,7 @@ DETECTRON2 ?= auto
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-CODE := drfpn_da tools tests benchmarks configs setup.py
+CODE := drfpn_da drfpn_da_cli.py tools tests benchmarks configs setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install test test-slow coverage demo bench lint format type check docs api lock clean

@@ -10,6 +10,7 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_argument_parser
 
+from ..arguments import add_dataset_options
 from . import safe_yaml
 from .tree import add_drfpn_da_config, check_config
 from .unknown_keys import contradictions, leaf_keys, unknown_in_file, unknown_key_message
@@ -20,23 +21,7 @@ logger = logging.getLogger(__name__)
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
     """Return detectron2's argument parser with ``--register`` and ``--register-images`` added."""
     parser = default_argument_parser(epilog)
-    parser.add_argument(
-        "--register",
-        nargs=3,
-        action="append",
-        default=[],
-        metavar=("NAME", "JSON", "IMAGES"),
-        help="make a data set in COCO format known under NAME; may be repeated",
-    )
-    parser.add_argument(
-        "--register-images",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "FOLDER"),
-        help="make the pictures below a folder known under NAME, without labels (for "
-        "DATASETS.TARGET or prediction); may be repeated",
-    )
+    add_dataset_options(parser)
     return parser
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from visualize_data import mixed_batches
-
+from drfpn_da.cli.visualize import mixed_batches
 from drfpn_da.visualization import Page, curve
 from drfpn_da.visualization.mixes import mix_cells
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import audit_labels
-
+from drfpn_da.cli.main import call
 from drfpn_da.labels import Entry, RelabelStore
 from drfpn_da.visualization import Page, read_rgb
 from drfpn_da.visualization.relabels import AFTER, BEFORE, draw_crop
@@ -85,9 +84,7 @@ def add_chapter(page: Page, folder: Path) -> None:
             ["wrong after", found.left],
         ],
     )
-    report = audit_labels.main(
-        ["report", "--journal", str(journal), "--output", str(folder / "audit")]
-    )
+    report = call(["audit", "report", "--journal", str(journal), "--output", str(folder / "audit")])
     entries = {e.annotation_id: e for e in store.entries if e.annotation_id in corrections}
     true = {flip["id"]: names[flip["true"]] for flip in truth["flips"]}
     add_crops(page, list(entries.values()), true)
