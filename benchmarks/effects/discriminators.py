@@ -39,7 +39,7 @@ def extract(pictures: int) -> dict[str, dict[str, Tensor]]:
     """Return domain -> feature -> (pictures, C, H, W) from the pretrained body."""
     cfg = model_zoo.get_config(CONFIG)
     cfg.INPUT.MIN_SIZE_TEST = 128
-    model = load_model(cfg)
+    model = load_model(cfg, part="backbone.")
     taps = FeatureTaps(model)
     taps.require(["res2", "res4"])
     mapper = DatasetMapper(cfg, False)

@@ -17,7 +17,7 @@ from detectron2.evaluation.testing import flatten_results_dict
 
 from benchmarks.effects.strong_weak import STUDIES
 from benchmarks.report import RESULTS, format_table, plain_parser, write_report
-from drfpn_da.checkpoint import SafeCheckpointer
+from drfpn_da.checkpoint import PredictionCheckpointer
 from drfpn_da.config import argument_parser, setup_cfg
 from drfpn_da.engine import Trainer, start_run
 from drfpn_da.evaluation import rank_correlations
@@ -33,7 +33,7 @@ def evaluate(run: Path, dataset: str) -> dict[str, Any]:
         args = argument_parser().parse_args(words)
         cfg = start_run(setup_cfg(args), args)
         model = Trainer.build_model(cfg)
-        SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        PredictionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
         file.write_text(json.dumps(flatten_results_dict(Trainer.test(cfg, model))))
     return json.loads(file.read_text())
 

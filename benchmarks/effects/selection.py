@@ -91,7 +91,7 @@ def main() -> None:
     pictures, kinds = build_pool(args.pool)
     cfg = model_zoo.get_config(CONFIG)
     cfg.MODEL.DEVICE = "cpu"
-    model = load_model(cfg)
+    model = load_model(cfg, part="backbone.")
     maps = pool_grid_features(model, ([{"image": picture}] for picture in pictures), FEATURE)
     distances = pairwise_distances(standardize_features(maps))
     pool, last = len(pictures), BUDGETS[-1]

@@ -9,8 +9,9 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
+import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
@@ -18,9 +19,14 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from ..files import write_whole
-from .fit import Fit, judge, strip_prefix
+from .fit import CheckpointError, Fit, pop_hidden_misfits, tensor_shapes
+from .formats import prefixes_of, read_weights, without_prefix
 
 LAST = "last_checkpoint"
+_ANEW = (
+    "resume with the config that it began with, or train anew in another OUTPUT_DIR from "
+    "MODEL.WEIGHTS, without --resume"
+)
 #: All that a pickle of arrays names; anything else could run code.
 _HARMLESS = {
     ("numpy", "ndarray"),
@@ -33,10 +39,6 @@ _HARMLESS = {
 }
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or that holds more than weights and numbers."""
-
-
 class SafeCheckpointer(DetectionCheckpointer):
     """detectron2's checkpointer with five differences.
 
@@ -45,18 +47,13 @@ class SafeCheckpointer(DetectionCheckpointer):
     - Only tensors, arrays, numbers, words and their containers are read: a file from elsewhere
       cannot run code.
     - Errors name the file and what to do. What is in ``save_dir`` is checked by its checksums.
-    - Names may have a prefix, as teacher-student codes write them (see :mod:`.fit`), and
-      ``.safetensors`` are read.
-    - A file of which no tensor fits is refused, and a run of which a tensor has another shape is
-      not resumed.
-
-    Attributes:
-        fit: of what was loaded last; None: nothing was.
+    - A checkpoint of which nothing fits the model is refused, and so is one to resume from with a
+      tensor of another shape. Other tensors that do not fit are left out with a warning, so that
+      training may start from a model with other classes.
+    - ``.safetensors`` files are read; prefixes of names such as "module." are taken off.
     """
 
-    fit: Optional[Fit] = None
-    _path = ""
-    _resuming = False
+    _resumes = False
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write model, checkpointables and ``kwargs`` to ``save_dir/<name>.pth``.
@@ -88,9 +85,15 @@ class SafeCheckpointer(DetectionCheckpointer):
         """Load a checkpoint, as detectron2 does.
 
         Raises:
-            CheckpointError: it is damaged, holds objects of other kinds, or nothing of it fits.
+            CheckpointError: it is not there, is damaged, holds objects of other kinds, or does not
+                fit the model.
         """
-        self.fit, self._path = None, path
+        if path and "://" not in path and not os.path.isfile(path):
+            raise CheckpointError(
+                f'checkpoint {path} does not exist: write the path of a file of weights, or "" '
+                "to start at random, in MODEL.WEIGHTS (LazyConfig: train.init_checkpoint)"
+            )
+        self._source = path
         try:
             return super().load(path, *args, **kwargs)
         finally:
@@ -100,65 +103,64 @@ class SafeCheckpointer(DetectionCheckpointer):
         """Continue from the last checkpoint, if asked and there is one; else load ``path``.
 
         Raises:
-            CheckpointError: as :meth:`load`; or the last checkpoint is gone.
+            CheckpointError: as :meth:`load`; or the last checkpoint is gone, or of another model.
         """
-        if resume and self.has_checkpoint():
+        self._resumes = resume and self.has_checkpoint()
+        if self._resumes:
             last = self.get_checkpoint_file()
             if not self.path_manager.isfile(last):
                 raise CheckpointError(
                     f"{os.path.join(self.save_dir, LAST)} names '{os.path.basename(last)}', which "
                     f"is not there: {self._mend(self.save_dir, last)}"
                 )
-            self._resuming = True
         try:
             return super().resume_or_load(path, resume=resume)
         finally:
-            self._resuming = False
+            self._resumes = False
 
-    def require_all(self) -> None:
-        """Refuse to predict with a model of which a part was not loaded.
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        """Load the weights as far as they fit; see the class for what is refused."""
+        self._refuse_other_values(checkpoint["model"])
+        prefixes = prefixes_of(checkpoint["model"])[1:]
+        checkpoint["model"] = without_prefix(
+            checkpoint["model"],
+            tensor_shapes(self.model),
+            self._source,
+            ends=checkpoint.get("matching_heuristics", False),
+        )
+        keys = list(checkpoint["model"])
+        hidden = pop_hidden_misfits(self.model, checkpoint["model"])
+        incompatible = super()._load_model(checkpoint)
+        incompatible.incorrect_shapes.extend(hidden)
+        fit = Fit.of(self.model, incompatible, self._source)
+        fit.refuse_nothing(keys, prefixes)
+        self._check(fit)
+        return incompatible
 
-        Raises:
-            CheckpointError: names a tensor that does not fit the config, or that is not there.
-        """
-        refusal = self.fit.misfit() if self.fit else None
-        if refusal:
-            raise CheckpointError(f"predictions of {self._path} would be random: {refusal}")
-        if self.fit is None:
-            self.logger.warning("no weights were loaded: predictions are those of a random model")
-
-    def _load_model(self, checkpoint: Any) -> Any:
-        state = checkpoint["model"]
-        if not checkpoint.get("matching_heuristics", False):
-            prefix, checkpoint["model"] = strip_prefix(state, self.model.state_dict())
-            if prefix:
-                self.logger.info("names in %s begin with '%s': taken off", self._path, prefix)
-        if self._resuming:
-            self._refuse_other_shapes(checkpoint["model"])
-        loaded = super()._load_model(checkpoint)
-        self.fit = judge(self.model, loaded, state)
-        if self.fit.nothing:
+    def _refuse_other_values(self, state: Mapping[str, Any]) -> None:
+        others = {
+            key: type(value).__name__
+            for key, value in state.items()
+            if not isinstance(value, (torch.Tensor, np.ndarray))
+        }
+        if others:
+            listed = ", ".join(f"'{key}' (a {kind})" for key, kind in [*others.items()][:4])
             raise CheckpointError(
-                f"nothing in checkpoint {self._path} fits the model: {self.fit.misfit()}"
+                f"checkpoint {self._source} has {listed} where weights by name belong: write the "
+                "weights alone into a new file with torch.save({'model': weights}, 'new.pth')"
             )
-        return loaded
 
-    def _refuse_other_shapes(self, state: Mapping[str, Any]) -> None:
-        for name, value in self.model.state_dict().items():
-            if name in state and tuple(state[name].shape) != tuple(value.shape):
-                raise CheckpointError(
-                    f"cannot resume {self.save_dir}: {name} has shape {list(state[name].shape)} in "
-                    f"its last checkpoint and {list(value.shape)} now. Resume with the config of "
-                    f"that run, or train anew in another folder with MODEL.WEIGHTS "
-                    f"{self.get_checkpoint_file()}"
-                )
+    def _check(self, fit: Fit) -> None:
+        if self._resumes:
+            fit.refuse_mismatch("", f"The run cannot go on with another model: {_ANEW}")
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         try:
-            if filename.endswith(".safetensors"):
-                return self._load_safetensors(filename)
             if filename.endswith(".pkl"):
                 _refuse_code(filename)
+            elif filename.endswith(".pyth"):
+                # Not by detectron2, which leaves it to torch whether code may run.
+                return _as_pycls(filename)
             elif self._is_own(filename):
                 _verify_checksums(filename)
             return super()._load_file(filename)
@@ -178,27 +180,8 @@ class SafeCheckpointer(DetectionCheckpointer):
                 raise
             raise self._damaged(filename, error) from error
 
-    def _load_safetensors(self, filename: str) -> dict[str, Any]:
-        try:
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
-        except ImportError as error:
-            raise CheckpointError(f"to read {filename}: pip install safetensors") from error
-        try:
-            state = load_file(filename)
-        except SafetensorError as error:
-            raise self._damaged(filename, error) from error
-        url = self._parsed_url_during_load
-        heuristics = url is not None and "matching_heuristics=True" in url.query
-        return {"model": state, "matching_heuristics": heuristics}
-
     def _torch_load(self, f: str) -> Any:
-        # Stated, not left to torch, whose default was otherwise before 2.6.
-        content = torch.load(f, map_location="cpu", weights_only=True)
-        # Where other trainers keep the weights.
-        if isinstance(content.get("state_dict"), dict) and "model" not in content:
-            return {"model": content["state_dict"]}
-        return content
+        return read_weights(f)
 
     def _is_own(self, filename: str) -> bool:
         return bool(self.save_dir) and Path(filename).resolve().parent == (
@@ -246,6 +229,14 @@ def _refuse_code(filename: str) -> None:
         raise EOFError(str(error)) from error
 
 
+def _as_pycls(filename: str) -> dict[str, Any]:
+    # Names need only match by their ends, as detectron2 reads these files.
+    content = read_weights(filename)
+    state = content.get("model_state", content)
+    state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    return {"model": state, "__author__": "pycls", "matching_heuristics": True}
+
+
 def _verify_checksums(filename: str) -> None:
     if not zipfile.is_zipfile(filename):
         return
@@ -259,18 +250,51 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def load_model(cfg: CfgNode, weights: str | None = None) -> nn.Module:
+class PredictionCheckpointer(SafeCheckpointer):
+    """A checkpointer for models that predict with what is loaded, without further training.
+
+    A tensor of another shape, or one that the file lacks, would predict at random: both are
+    refused. A warning tells of a model without any file.
+
+    Args:
+        model: in which ``training_parts`` may list children that predictions do not need.
+        save_dir: folder to resume from.
+        part: beginning of the names that are used, "backbone." where heads do not run; "": all.
+        checkpointables: as for detectron2's checkpointer.
+    """
+
+    def __init__(
+        self, model: nn.Module, save_dir: str = "", *, part: str = "", **checkpointables: Any
+    ) -> None:
+        super().__init__(model, save_dir, **checkpointables)
+        self._part = part
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load a checkpoint; see the class for what is refused."""
+        if not path:
+            self.logger.warning("No weights are given: predictions are those of a random model")
+        return super().load(path, *args, **kwargs)
+
+    def _check(self, fit: Fit) -> None:
+        fit.refuse_mismatch(
+            self._part,
+            "It would predict with random weights there: give the config that it was trained "
+            "with, number of classes included, or a checkpoint of this config",
+        )
+        fit.refuse_random_parts(self.model, self._part)
+
+
+def load_model(cfg: CfgNode, weights: str | None = None, part: str = "") -> nn.Module:
     """Build a config's model with its weights, in evaluation mode.
 
     Args:
         cfg: the whole config.
         weights: a checkpoint in place of ``MODEL.WEIGHTS``; "": none.
+        part: see :class:`PredictionCheckpointer`.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read, or leaves a part of the model at random.
+        CheckpointError: the checkpoint cannot be read, or does not fit the model.
     """
     model = build_model(cfg).eval()
-    checkpointer = SafeCheckpointer(model)
-    checkpointer.load(cfg.MODEL.WEIGHTS if weights is None else weights)
-    checkpointer.require_all()
+    PredictionCheckpointer(model, part=part).load(cfg.MODEL.WEIGHTS if weights is None else weights)
     return model

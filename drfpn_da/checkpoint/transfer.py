@@ -14,6 +14,7 @@ from iopath.common.file_io import PathHandler
 from torch import Tensor
 
 from ..files import cache_root, write_whole
+from .formats import read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class TransferHandler(PathHandler):
             raise FileNotFoundError(
                 f"{path}: there is no file {file}; train the depth network first"
             )
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
+        loaded = read_weights(file)
         try:
             state = rename_depth_weights(loaded.get("model", loaded), name)
         except ValueError as error:

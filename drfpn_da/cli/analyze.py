@@ -19,7 +19,7 @@ from detectron2.utils.analysis import (
 from tabulate import tabulate
 from torch import nn
 
-from ..checkpoint import SafeCheckpointer
+from ..checkpoint import PredictionCheckpointer
 from ..config import setup_cfg
 from ..config.safe_yaml import load_lazy_config
 
@@ -33,7 +33,7 @@ def load_model(args: argparse.Namespace) -> tuple[nn.Module, tuple[int, int]]:
     cfg = setup_cfg(args)
     model = build_model(cfg).eval()
     if args.load_weights:
-        SafeCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+        PredictionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     short, limit = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
     return model, (short, min(limit, round(short * 4 / 3)))
 

@@ -12,7 +12,7 @@ from typing import Any
 from ..config import setup_cfg
 from ..data import load_indexed
 from ..data.coco import load_coco
-from ..data.validate import check_labels
+from ..data.validate import check_classes
 from ..engine.label_sweep import find_suspects, fold_of, propose, sweep_labels
 from ..labels import AnnotationIndex, Entry, RelabelStore
 from ..labels.audit import AuditThresholds, Suspect
@@ -30,7 +30,7 @@ def sweep(args: argparse.Namespace) -> Path:
         **{name: getattr(args, name) for name in asdict(AuditThresholds())}
     )
     cfg = setup_cfg(args)
-    check_labels(cfg, [args.dataset])
+    check_classes(cfg, [args.dataset], "--dataset")
     records, annotations = load_indexed([args.dataset], filter_empty=False)
     detections = sweep_labels(cfg, records, args.weights)
     suspects = find_suspects(records, detections, annotations, thresholds)

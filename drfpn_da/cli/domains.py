@@ -16,6 +16,7 @@ from torch import Tensor
 from ..checkpoint import load_model
 from ..config import setup_cfg
 from ..data.pictures import build_picture_loader, get_picture_dicts
+from ..data.validate import check_classes
 from ..engine import pool_features
 from ..functional import principal_components, proxy_a_distance
 from ..visualization import DomainPanel, draw_domains, save_picture, save_text
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             raise SystemExit(
                 f"No {domain} pictures: give --{domain}, or a config with DATASETS.{key}"
             )
+    check_classes(cfg, sets["source"], "--source")  # of the target no label is read
     records = {domain: pick_records(names, args.number) for domain, names in sets.items()}
     taps = args.taps or default_taps(cfg)
     weights = args.weights or [cfg.MODEL.WEIGHTS]
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
     panels: dict[tuple[str, str], list[DomainPanel]] = {(t, m): [] for t in taps for m in methods}
     for title, path in zip(titles_of(weights), weights):
-        model = load_model(cfg, path)
+        model = load_model(cfg, path, part="backbone.")
         source, target = (pool_domain(cfg, model, records[d], taps) for d in ("source", "target"))
         distances = {}
         for tap in taps:

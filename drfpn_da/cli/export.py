@@ -23,6 +23,8 @@ from ..visualization import save_new
 OPSET = 17
 # Largest difference, relative to the largest value, that passes.
 TOLERANCE = 1e-4
+# Verdict on an output that has no values.
+EMPTY = "NOT COMPARED (empty)"
 
 Function = Callable[[Tensor], Sequence[Tensor]]
 
@@ -87,7 +89,7 @@ def to_onnx(part: nn.Module, image: Tensor, names: list[str], target: Path) -> F
 
 
 def compare(original: Function, exported: Function, image: Tensor, names: list[str]) -> list[list]:
-    """Rows of output, shape, largest absolute difference, verdict."""
+    """Rows of output, shape, largest absolute difference, verdict; :data:`EMPTY` without values."""
     with torch.no_grad():
         expected, actual = original(image), exported(image)
     rows = []
@@ -96,7 +98,7 @@ def compare(original: Function, exported: Function, image: Tensor, names: list[s
             rows.append([name, f"{tuple(a.shape)} became {tuple(b.shape)}", float("nan"), "FAILED"])
             continue
         if not a.numel():
-            rows.append([name, str(tuple(a.shape)), float("nan"), NOT_COMPARED])
+            rows.append([name, str(tuple(a.shape)), float("nan"), EMPTY])
             continue
         difference = float((a.double() - b.double()).abs().max())
         scale = max(float(a.double().abs().max()), 1.0)
@@ -105,7 +107,6 @@ def compare(original: Function, exported: Function, image: Tensor, names: list[s
     return rows
 
 
-NOT_COMPARED = "NOT COMPARED (empty)"
 PARTS = {"backbone": backbone_part, "detector": detector_part}
 FORMATS = {"torchscript": (to_torchscript, ".ts"), "onnx": (to_onnx, ".onnx")}
 
@@ -117,7 +118,7 @@ def run(args: argparse.Namespace) -> list[list]:
     warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
     args.opts = [*args.opts, "MODEL.DEVICE", "cpu"]
     cfg = setup_cfg(args)
-    model = load_model(cfg)
+    model = load_model(cfg, part="backbone." if args.part == "backbone" else "")
     if isinstance(model, AdaptiveModel):
         model = model.plain_detector()
     torch.manual_seed(0)
@@ -128,13 +129,14 @@ def run(args: argparse.Namespace) -> list[list]:
         exported = export(part.eval(), traced_on, names, target)
     rows = compare(part, exported, unseen, names)
     print(tabulate(rows, ["output", "shape", "difference", "result"], "github"))
-    if any(row[-1] == NOT_COMPARED for row in rows):
-        print(
-            "The model finds nothing in the random picture that both were given, so that values "
-            "were not compared. To compare them, export once with a score threshold of 0 "
-            "(MODEL.ROI_HEADS.SCORE_THRESH_TEST, MODEL.RETINANET.SCORE_THRESH_TEST, ...)."
-        )
     print(f"written to {target.parent}")
+    empty = [row[0] for row in rows if row[-1] == EMPTY]
+    if empty:
+        print(
+            f"Nothing was compared of {', '.join(empty)}: the model finds nothing in the picture. "
+            "To compare, export once more with a lower threshold, such as "
+            "MODEL.ROI_HEADS.SCORE_THRESH_TEST 0.0, and another --output"
+        )
     if any(row[-1] == "FAILED" for row in rows):
         raise SystemExit("The exported model differs from the original.")
     return rows

@@ -14,7 +14,7 @@ from detectron2.engine import DefaultPredictor
 from ..checkpoint import load_model
 from ..config import setup_cfg
 from ..data.picture_files import UnreadablePictureError
-from ..data.validate import check_labels
+from ..data.validate import check_classes
 from ..visualization import draw_predictions, read_rgb, save_new, save_picture, side_by_side
 from .arguments.predict import IMAGES, VIDEOS, WRITTEN
 
@@ -45,14 +45,26 @@ class Drawer:
 
 
 def class_metadata(cfg: CfgNode) -> Metadata:
-    """Return what names the classes: the first test or training set that has so many, else none."""
-    for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
-        try:
-            check_labels(cfg, [name])
-        except (KeyError, ValueError, FileNotFoundError) as error:
-            print(f"classes are not named by '{name}': {error.args[0]}")
-        else:
-            return MetadataCatalog.get(name)
+    """Return what names the classes: the first test set, else the first training set that fits.
+
+    Without one, classes are numbers. Sets that this machine does not have are passed over.
+
+    Raises:
+        ValueError: a test set has other classes than the model.
+    """
+    for split in ("TEST", "TRAIN"):
+        for name in cfg.DATASETS[split]:
+            try:
+                check_classes(cfg, [name], f"DATASETS.{split}")
+            except (KeyError, FileNotFoundError) as error:
+                problem = error.args[0]
+            except ValueError as error:
+                if split == "TEST":  # was given for these pictures, not for the training before
+                    raise
+                problem = error.args[0]
+            else:
+                return MetadataCatalog.get(name)
+            print(f"classes are not named by '{name}': {problem}")
     return Metadata()
 
 

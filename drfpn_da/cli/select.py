@@ -19,6 +19,7 @@ from ..config import setup_cfg
 from ..data.disparity import read_disparity
 from ..data.pictures import build_picture_loader, get_picture_dicts
 from ..data.target_mapper import picture_only
+from ..data.validate import check_classes
 from ..engine import StudentUncertainty, pool_grid_features
 from ..functional import (
     LazyDistances,
@@ -49,6 +50,12 @@ def load_records(args: argparse.Namespace, cfg: CfgNode) -> list[dict[str, Any]]
             "no pictures: give --datasets or --images, or a config with DATASETS.TRAIN"
         )
     return [picture_only(record) for record in records]
+
+
+def check_pool(args: argparse.Namespace, cfg: CfgNode) -> None:
+    """Refuse a pool whose classes are not those of the model."""
+    if not args.images:
+        check_classes(cfg, args.datasets or cfg.DATASETS.TRAIN, "--datasets")
 
 
 def depth_disagreement(records: list[dict], teacher: Path, student: Path) -> Tensor:
@@ -110,13 +117,17 @@ def select(args: argparse.Namespace, cfg: CfgNode, records: list[dict]) -> list[
     if args.method in ("uncertainty", "both"):
         uncertainty = build_uncertainty(args, records)
     if args.method == "entropy":
+        check_pool(args, cfg)
         scores = mean_entropy(load_model(cfg), build_picture_loader(cfg, records, workers))
         uncertainty = lambda _: scores  # noqa: E731
     if uncertainty is not None and args.method != "both":
         return select_by_score(pool, args.budgets, args.seed, uncertainty, start)
-    maps = pool_grid_features(
-        load_model(cfg), build_picture_loader(cfg, records, workers), args.feature, tuple(args.grid)
-    )
+    check_pool(args, cfg)
+    # Only the path of a module can name what lies behind the backbone.
+    inside = "." not in args.feature or args.feature.startswith("backbone.")
+    model = load_model(cfg, part="backbone." if inside else "")
+    loader = build_picture_loader(cfg, records, workers)
+    maps = pool_grid_features(model, loader, args.feature, tuple(args.grid))
     distances = LazyDistances(standardize_features(maps))
     return select_in_cycles(
         distances,

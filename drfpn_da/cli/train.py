@@ -9,7 +9,7 @@ from detectron2.evaluation import verify_results
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
-from ..checkpoint import SafeCheckpointer
+from ..checkpoint import PredictionCheckpointer
 from ..config import setup_cfg
 from ..engine import Trainer, launch, start_run
 from .train_lazy import main as main_lazy
@@ -27,9 +27,9 @@ def main(args: argparse.Namespace) -> Any:
     cfg = start_run(cfg, args)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        checkpointer = SafeCheckpointer(model, save_dir=checkpoints)
-        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-        checkpointer.require_all()
+        PredictionCheckpointer(model, save_dir=checkpoints).resume_or_load(
+            cfg.MODEL.WEIGHTS, resume=args.resume
+        )
         results: Any = Trainer.test(cfg, model)
         if cfg.TEST.AUG.ENABLED:
             results.update(Trainer.test_with_TTA(cfg, model))

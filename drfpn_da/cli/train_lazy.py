@@ -7,7 +7,7 @@ from typing import Any
 
 from detectron2.config import instantiate
 
-from ..checkpoint import SafeCheckpointer
+from ..checkpoint import PredictionCheckpointer
 from ..engine import evaluate_lazy, start_lazy_run, train_lazy
 
 
@@ -16,8 +16,6 @@ def main(args: argparse.Namespace) -> Any:
     cfg = start_lazy_run(args)
     if args.eval_only:
         model = instantiate(cfg.model).to(cfg.train.device)
-        checkpointer = SafeCheckpointer(model)
-        checkpointer.load(cfg.train.init_checkpoint)
-        checkpointer.require_all()
+        PredictionCheckpointer(model).load(cfg.train.init_checkpoint)
         return evaluate_lazy(cfg, model.eval())
     return train_lazy(cfg, resume=args.resume)

@@ -17,7 +17,7 @@ from ..config import setup_cfg
 from ..data import build_target_loader, build_train_loader
 from ..data.loader import run_seed
 from ..data.seeding import Stream, derive_seed
-from ..data.validate import check_labels
+from ..data.validate import check_classes
 from ..functional.generators import step_generator
 from ..modeling.own_disparity import predict_disparities, with_disparity
 from ..objectives.depth_mix import Mix
@@ -69,7 +69,7 @@ def mixes(cfg: CfgNode) -> Iterator[tuple[str, np.ndarray]]:
 
 def mixed_batches(cfg: CfgNode) -> Iterator[tuple[list[dict], Mix, Metadata]]:
     """Mix the target loader's batches as training does, labelled by the weights of the config."""
-    check_labels(cfg, cfg.DATASETS.TRAIN)
+    check_classes(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
     model = load_model(cfg)
     if "depth_mix" not in getattr(model, "objectives", {}):
         raise SystemExit("nothing is mixed: write MODEL.META_ARCHITECTURE DepthMixSegmentor")

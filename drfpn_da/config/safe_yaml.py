@@ -63,6 +63,36 @@ def merge_file(cfg: CfgNode, path: str) -> None:
     cfg.merge_from_file(path, allow_unsafe=True)
 
 
+class SafeCfgNode(CfgNode):
+    """detectron2's config, whose ``merge_from_file`` runs no code of the file.
+
+    Its nodes below are detectron2's own, as yacs merges nodes of one type only.
+    """
+
+    def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = True) -> None:
+        """Merge a YAML file, as detectron2 does.
+
+        Raises:
+            ValueError: see :func:`check_yaml`.
+        """
+        check_yaml(cfg_filename)
+        super().merge_from_file(cfg_filename, allow_unsafe=allow_unsafe)
+
+    @classmethod
+    def _create_config_tree_from_dict(cls, dic: Any, key_list: list[str]) -> Any:
+        return CfgNode._create_config_tree_from_dict(dic, key_list)
+
+    @classmethod
+    def _decode_cfg_value(cls, value: Any) -> Any:
+        return CfgNode._decode_cfg_value(value)
+
+
+def read_safely(cfg: CfgNode) -> None:
+    """Let ``cfg.merge_from_file`` refuse code, in place; subclasses of others stay as they are."""
+    if type(cfg) is CfgNode:
+        object.__setattr__(cfg, "__class__", SafeCfgNode)  # yacs would make it a key
+
+
 def load_lazy_config(path: str) -> DictConfig:
     """Return a LazyConfig: a Python file, which is a program and runs, or YAML, which does not.
 

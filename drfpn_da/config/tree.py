@@ -29,6 +29,7 @@ from .keys import (
     target_data,
 )
 from .rules import Node, Rule
+from .safe_yaml import read_safely
 
 #: Modules with keys, in the order in which the documentation shows them.
 FILES = (
@@ -78,11 +79,13 @@ def add_drfpn_da_config(cfg: CfgNode) -> None:
     """Add every key of drfpn_da to ``cfg`` in place, all methods off.
 
     Idempotent and independent of order: a key that is already there, whoever put it there, keeps
-    its value. Call it between ``get_cfg()`` and ``cfg.merge_from_file(...)``.
+    its value. Call it between ``get_cfg()`` and ``cfg.merge_from_file(...)``, which from then on
+    refuses files that would run code.
     """
     frozen = cfg.is_frozen()
     cfg.defrost()
     _add_missing(cfg, get_defaults())
+    read_safely(cfg)
     if frozen:
         cfg.freeze()
 

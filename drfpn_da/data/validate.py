@@ -65,8 +65,9 @@ def validate_datasets(cfg: CfgNode) -> None:
     for split in splits:
         for name in cfg.DATASETS[split]:
             check_registered(name, f"DATASETS.{split}")
-            for key, field in keys:
-                _check_classes(cfg, name, key, field, split)
+            if split != "TEST":
+                _check_labelled(cfg, name, split)
+        check_classes(cfg, cfg.DATASETS[split], f"DATASETS.{split}")
         if split != "TEST" and any(field == "thing_classes" for _, field in keys):
             _check_usable(cfg.DATASETS[split], f"DATASETS.{split}")
         for name in cfg.DATASETS[split]:
@@ -75,21 +76,29 @@ def validate_datasets(cfg: CfgNode) -> None:
         _check_same_names([name for split in splits for name in cfg.DATASETS[split]], field)
 
 
-def check_labels(cfg: CfgNode, names: Iterable[str]) -> None:
-    """Check that data sets have the classes of the model, where labels and predictions meet.
+def check_classes(cfg: CfgNode, datasets: Iterable[str], asked_by: str) -> None:
+    """Check the classes of data sets against those of the model that meets their labels.
+
+    Every tool that joins a model with a label file calls it. A data set without class names passes.
 
     Args:
         cfg: of the model.
-        names: registered data sets; those without labels pass.
+        datasets: names.
+        asked_by: key or option that names them, for messages.
 
     Raises:
         KeyError: unknown data set name.
-        ValueError: another number of classes; the message names the key and the line to write.
+        ValueError: another number of classes, another value of unlabelled pixels, or sets that
+            differ among themselves.
+        FileNotFoundError: class names are known only after loading, and the data is missing.
     """
+    names = list(datasets)
     for name in names:
-        check_registered(name)
-        for key, field in CLASS_KEYS.get(configured_detector(cfg), []):
-            _check_classes(cfg, name, key, field, "TEST")
+        check_registered(name, asked_by)
+    for key, field in CLASS_KEYS.get(configured_detector(cfg), []):
+        for name in names:
+            _check_classes(cfg, name, key, field)
+        _check_same_names(names, field)
 
 
 def log_findings(datasets: Iterable[str]) -> None:
@@ -196,19 +205,25 @@ def check_class_count(key: str, count: int, name: str, names: Sequence[str]) -> 
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         raise ValueError(
             f"{key} is {count}, but dataset '{name}' has {len(names)} classes ({shown}); "
-            f"write {key} {len(names)}"
+            f"write {key} {len(names)}, or give a model trained on {count} classes the labels of "
+            "those alone"
         )
 
 
-def _check_classes(cfg: CfgNode, name: str, key: str, field: str, split: str) -> None:
-    names = class_names(name, field)
-    if names is None:
-        if split != "TEST":
+def _check_labelled(cfg: CfgNode, name: str, split: str) -> None:
+    detector = configured_detector(cfg)
+    for _, field in CLASS_KEYS.get(detector, []):
+        if not class_names(name, field):
             kind = "semantic labels" if field == "stuff_classes" else "boxes"
             raise ValueError(
-                f"dataset '{name}' has no {kind} ({field}), which "
-                f"{configured_detector(cfg)} needs for training; change DATASETS.{split}"
+                f"dataset '{name}' has no {kind} ({field}), which {detector} needs for training; "
+                f"change DATASETS.{split}"
             )
+
+
+def _check_classes(cfg: CfgNode, name: str, key: str, field: str) -> None:
+    names = class_names(name, field)
+    if not names:
         return
     check_class_count(key, int(lookup(cfg, key)), name, names)
     ignore = MetadataCatalog.get(name).get("ignore_label", None)
@@ -305,7 +320,7 @@ def _check_same_names(datasets: list[str], field: str) -> None:
     first: tuple[str, list[str]] | None = None
     for name in datasets:
         names = class_names(name, field)
-        if names is None:
+        if not names:
             continue
         if first is None:
             first = (name, list(names))

@@ -15,7 +15,7 @@ from detectron2.evaluation import inference_context, inference_on_dataset
 from detectron2.utils import comm
 from torch import Tensor
 
-from ..data.validate import check_labels, check_registered
+from ..data.validate import check_classes
 from ..evaluation import DenseLabelQualityEvaluator, PseudoLabelQualityEvaluator
 from ..modeling import AdaptiveModel
 from ..objectives import DensePseudoLabel, PseudoLabel
@@ -50,11 +50,11 @@ class PseudoLabelMonitor(HookBase):
 
         Raises:
             KeyError: the data set is not registered.
-            ValueError: there is no period; the data set has other classes than the model.
+            ValueError: there is no period, or the data set's classes are not the model's.
         """
         node = cfg.MODEL.PSEUDO_LABEL.MONITOR
-        check_registered(node.DATASET, "MODEL.PSEUDO_LABEL.MONITOR.DATASET")
-        check_labels(cfg, [node.DATASET])
+        sets = [*cfg.DATASETS.TRAIN, node.DATASET]
+        check_classes(cfg, sets, "MODEL.PSEUDO_LABEL.MONITOR.DATASET")
         period = node.PERIOD or cfg.TEST.EVAL_PERIOD
         if period < 1:
             raise ValueError(

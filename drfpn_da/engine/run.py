@@ -14,7 +14,9 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from ..checkpoint.safe import LAST
 from ..config.combinations import configured_detector, lookup
+from ..config.safe_yaml import check_yaml
 from ..config.unknown_keys import leaf_keys
 from ..data import validate_datasets
 from ..data.validate import CLASS_KEYS, log_findings
@@ -44,7 +46,8 @@ def start_run(cfg: CfgNode, args: argparse.Namespace) -> CfgNode:
 
     Raises:
         FileExistsError: the output folder holds another run.
-        ValueError, KeyError: data sets and model do not agree.
+        ValueError, KeyError: data sets and model do not agree, or the run to resume had another
+            number of classes.
     """
     cfg = cfg.clone()
     cfg.defrost()
@@ -125,11 +128,12 @@ def _continue_saved(cfg: CfgNode) -> None:
     path = Path(cfg.OUTPUT_DIR, "config.yaml")
     if not path.is_file():
         return
+    check_yaml(str(path))
     with path.open() as file:
         saved = CfgNode.load_cfg(file)
+    _refuse_other_classes(cfg, saved)
     if cfg.SEED < 0:
         cfg.SEED = saved.get("SEED", -1)
-    _refuse_other_classes(saved, cfg)
     differences = config_differences(saved, cfg)
     if differences and comm.is_main_process():
         kept = _keep(path, "before_resume")
@@ -140,16 +144,20 @@ def _continue_saved(cfg: CfgNode) -> None:
         )
 
 
-def _refuse_other_classes(saved: CfgNode, cfg: CfgNode) -> None:
-    """Raise ValueError if the model has another number of classes than the run to be resumed."""
+def _refuse_other_classes(cfg: CfgNode, saved: CfgNode) -> None:
+    """Raise ValueError if the run to resume had another number of classes."""
+    last = Path(cfg.OUTPUT_DIR, LAST)
+    if not last.is_file():
+        return
+    leaves = _leaves(saved)
     for key, _ in CLASS_KEYS.get(configured_detector(cfg), []):
-        now = lookup(cfg, key)
-        then = _leaves(saved).get(key, now)
+        then, now = leaves.get(key, lookup(cfg, key)), lookup(cfg, key)
         if then != now:
+            checkpoint = last.with_name(last.read_text().strip())
             raise ValueError(
-                f"--resume: {key} is {now}, but was {then} in the run of {cfg.OUTPUT_DIR}. Resume "
-                f"with {key} {then}, or train anew in another folder from a checkpoint of that run "
-                "(MODEL.WEIGHTS)"
+                f"{checkpoint} was trained on {then} classes ({key} in {last.parent}/config.yaml), "
+                f"now there are {now}: resume with {then}, or train anew without --resume in "
+                f"another OUTPUT_DIR, from MODEL.WEIGHTS {checkpoint} if its backbone is wanted"
             )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..data.checked_mapper import CheckedMapper
 from ..data.patch_loader import PatchPool, share_sampler, split_patches
 from ..data.patches import SAMPLE_INDEX, PatchMapper
+from ..data.validate import check_classes
 from ..functional import expected_calibration_error, stickiness
 from ..functional.class_prior import prior_regulariser
 from ..labels import SoftLabelStore
@@ -78,6 +79,8 @@ class SoftLabelHook(HookBase):
             KeyError, ValueError: see :func:`drfpn_da.data.patch_loader.split_patches`.
         """
         node = cfg.MODEL.SOFT_LABELS
+        if node.MONITOR:
+            check_classes(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TARGET], "DATASETS.TARGET")
         pool = split_patches(cfg)
         return cls(
             pool,

@@ -28,6 +28,7 @@ from ..data.patches import PATCH_MODELS, PatchMapper
 from ..data.seeding import Stream, derive_seed, seed_everything
 from ..data.sequences import SEQUENCE_MODELS, build_sequence_loader
 from ..data.two_stream import build_adaptation_loader
+from ..data.validate import check_classes
 from ..evaluation import build_evaluators
 from ..modeling.feature_taps import evaluating
 from .accumulation import accumulate_gradients, check_parts
@@ -86,6 +87,7 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg: CfgNode) -> None:
         check_config(cfg)
+        check_classes(cfg, cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
         cfg = cfg.clone()
         cfg.defrost()
         cfg.SEED = shared_seed(cfg.SEED)
@@ -177,8 +179,10 @@ class Trainer(DefaultTrainer):
             Task -> metric -> value; with several test sets, set -> task -> metric -> value.
 
         Raises:
-            ValueError: a teacher is asked for and there is none.
+            ValueError: a teacher is asked for and there is none, or a test set has other classes
+                than the model.
         """
+        check_classes(cfg, cfg.DATASETS.TEST, "DATASETS.TEST")
         model = with_sliding_window(cfg, model)
         results = super().test(cfg, with_second_opinion(cfg, model), evaluators)
         if cfg.TEST.EVAL_BOTH:

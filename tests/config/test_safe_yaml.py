@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import pickle
 
 import pytest
 from detectron2 import model_zoo as stock_zoo
@@ -33,6 +34,18 @@ def from_python(path):
     merge_file(cfg, str(path))
 
 
+def as_detectron2_does(path):
+    cfg = get_cfg()
+    add_drfpn_da_config(cfg)
+    cfg.merge_from_file(str(path))
+
+
+def by_a_copy(path):
+    cfg = get_cfg()
+    add_drfpn_da_config(cfg)
+    pickle.loads(pickle.dumps(cfg.clone())).merge_from_file(str(path))
+
+
 def as_lazy_config(path):
     start_lazy_run(argparse.Namespace(config_file=str(path), opts=[]))
 
@@ -41,7 +54,9 @@ def by_a_tool(path):
     load_tool("analyze_model").main(["--config-file", str(path)])
 
 
-@pytest.mark.parametrize("read", [from_the_command_line, from_python, as_lazy_config, by_a_tool])
+@pytest.mark.parametrize("read", [
+    from_the_command_line, from_python, as_detectron2_does, by_a_copy, as_lazy_config, by_a_tool,
+])  # fmt: skip
 def test_code_in_a_file_is_refused_with_file_and_line(read, trap):
     path, made = trap
     with pytest.raises(ValueError, match=r"trap\.yaml, line 2: .*os\.system.* must not run code"):
@@ -81,6 +96,11 @@ def test_tuples_and_the_expression_of_the_stock_retinanet_pass(tmp_path):
     leaf.write_text(f"_BASE_: {copied}\nSOLVER:\n  STEPS: !!python/tuple [1, 2]\n")
     for path in (stock, leaf):
         cfg = setup_cfg(argparse.Namespace(config_file=str(path)))
+        by_hand = get_cfg()
+        add_drfpn_da_config(by_hand)
+        by_hand.merge_from_file(str(path))
+        assert by_hand.SOLVER.STEPS == cfg.SOLVER.STEPS
+        assert by_hand.MODEL.ANCHOR_GENERATOR == cfg.MODEL.ANCHOR_GENERATOR
         assert cfg.MODEL.ANCHOR_GENERATOR.SIZES[0] == [32, 32 * 2 ** (1 / 3), 32 * 2 ** (2 / 3)]
     assert cfg.SOLVER.STEPS == (1, 2)
     copied.write_text(copied.read_text().replace("32, 64", "16, 32"))

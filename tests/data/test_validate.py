@@ -8,6 +8,7 @@ from PIL import Image
 
 from drfpn_da.config.setup import base_cfg
 from drfpn_da.data import register_image_folder, validate_datasets
+from drfpn_da.data.validate import check_classes
 
 STREETS = "streets_mini_clear_train"
 
@@ -32,6 +33,22 @@ def test_number_of_classes(architecture, key, right):
     validate_datasets(_cfg(*base, right))
     with pytest.raises(ValueError, match=rf"{key} is 5.*{STREETS}.*write {key} {right}"):
         validate_datasets(_cfg(*base, 5))
+
+
+def test_labels_that_meet_a_model(tmp_path, fresh_name):
+    """What every tool asks before it joins a model with labels."""
+    cfg = _cfg("MODEL.ROI_HEADS.NUM_CLASSES", 3)
+    check_classes(cfg, ["bccd_train", "bccd_test"], "--dataset")
+    with pytest.raises(ValueError, match=rf"NUM_CLASSES is 3, but dataset '{STREETS}' has 6 .*or"):
+        check_classes(cfg, [STREETS], "--dataset")
+    with pytest.raises(ValueError, match="differ in thing_classes"):
+        check_classes(cfg, ["bccd_train", "camvid_boxes_val"], "--dataset")
+    with pytest.raises(KeyError, match=r"'bccd_trian' \(--dataset\) is not registered"):
+        check_classes(cfg, ["bccd_trian"], "--dataset")
+    # No class names: nothing to be wrong.
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    register_image_folder(fresh_name, str(tmp_path))
+    check_classes(cfg, [fresh_name], "--dataset")
 
 
 def test_unknown_name_suggests_the_nearest():

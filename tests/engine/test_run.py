@@ -81,11 +81,32 @@ def test_resume_with_another_config_warns_and_keeps_the_old(cfg, tmp_path, caplo
     assert saved(tmp_path / "out").SOLVER.BASE_LR == 0.5
 
 
+def test_resume_with_other_classes_is_refused_before_anything_is_written(cfg, tmp_path):
+    start_run(cfg, TRAIN)
+    out = tmp_path / "out"
+    trained = saved(out)
+    trained.MODEL.ROI_HEADS.NUM_CLASSES = 3
+    (out / "config.yaml").write_text(trained.dump())
+    (out / "last_checkpoint").write_text("model_0000004.pth")
+    files = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    wanted = r"model_0000004\.pth was trained on 3 classes .*now there are 2: resume with 3, or .*"
+    with pytest.raises(ValueError, match=wanted + r"another OUTPUT_DIR.*MODEL\.WEIGHTS"):
+        start_run(cfg, RESUME)
+    assert files == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+
 def test_resume_with_the_same_config_is_silent(cfg, tmp_path, caplog):
     start_run(cfg, TRAIN)
     start_run(cfg, RESUME)
     assert not list((tmp_path / "out").glob("config.before*"))
     assert "differs" not in caplog.text
+
+
+def test_resume_names_a_saved_config_that_is_none(cfg, tmp_path):
+    start_run(cfg, TRAIN)
+    (tmp_path / "out" / "config.yaml").write_text("SEED: 5\nMODEL: !!python/name:os.system\n")
+    with pytest.raises(ValueError, match=r"out/config\.yaml, line 2: .*os\.system"):
+        start_run(cfg, RESUME)
 
 
 def test_evaluation_leaves_the_run_alone(cfg, tmp_path):

@@ -6,6 +6,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 from torch import nn
 
+from drfpn_da.checkpoint import CheckpointError, PredictionCheckpointer, SafeCheckpointer
 from drfpn_da.config import check_config
 from drfpn_da.modeling import MeanTeacher
 from tests.tiny_detectors import make_inputs, make_target, tiny_config, total_loss
@@ -192,6 +193,23 @@ def test_checkpoint_holds_the_teacher_and_a_plain_one_starts_it(tmp_path):
     plain = build_model(tiny_config("faster_rcnn"))
     DetectionCheckpointer(plain, str(tmp_path)).save("plain")
     DetectionCheckpointer(again).load(str(tmp_path / "plain.pth"))
+    # Evaluation needs neither teacher nor objectives, but the detector.
+    PredictionCheckpointer(again).load(str(tmp_path / "plain.pth"))
+    body = {k: v for k, v in plain.state_dict().items() if k.startswith("backbone")}
+    torch.save({"model": body}, tmp_path / "body.pth")
+    with pytest.raises(CheckpointError, match=r"lacks .*of proposal_generator\.rpn_head, roi_"):
+        PredictionCheckpointer(build_model(teaching_config())).load(str(tmp_path / "body.pth"))
+    # Training may start from other classes: the heads of student and teacher are then new.
+    other = build_model(teaching_config("MODEL.ROI_HEADS.NUM_CLASSES", 7))
+    head = other.detector.roi_heads.box_predictor.cls_score.weight.clone()
+    for name in ("plain", "both"):
+        SafeCheckpointer(other).load(str(tmp_path / f"{name}.pth"))
+        assert torch.equal(other.detector.roi_heads.box_predictor.cls_score.weight, head)
+        with pytest.raises(CheckpointError, match=r"does not fit .*box_predictor\.cls_score"):
+            PredictionCheckpointer(other).load(str(tmp_path / f"{name}.pth"))
+    body = other.teacher.detector.backbone.state_dict()
+    expected = model.detector.backbone.state_dict()
+    assert all(torch.equal(body[key], value) for key, value in expected.items())
     theirs = plain.state_dict()
     for key, value in again.teacher.state_dict().items():
         assert key == "updates" or torch.equal(value, theirs[key[: -len(".ema")]])

@@ -90,6 +90,19 @@ def test_segmentors_and_adapted_models(run, tmp_path):
     assert "backbone.bottom_up.res3.0" in result["models"][0]["a_distance"]
 
 
+def test_heads_may_be_of_other_classes_but_not_the_source(run, setting, tmp_path):
+    """Features are the backbone's, whatever the heads are."""
+    words = ("MODEL.ROI_HEADS.NUM_CLASSES", 6, "DATASETS.TARGET", "('streets_mini_foggy_train',)")
+    few = ("--number", 4, "--methods", "pca", "--splits", 2, "--taps", "p3")
+    with pytest.raises(ValueError, match=f"NUM_CLASSES is 6, but dataset '{SOURCE}' has 2"):
+        run(*few, "--output", tmp_path / "no.png", *words)
+    result = run(
+        *(*few, "--source", "streets_mini_clear_train", "--output", tmp_path / "yes.png"),
+        *("MODEL.WEIGHTS", setting / "weights.pth", *words),
+    )
+    assert result["models"][0]["a_distance"]["p3"]["values"]
+
+
 def test_what_is_missing_is_named(run, tmp_path):
     with pytest.raises(SystemExit, match=r"No target pictures: give --target, .*DATASETS\.TARGET"):
         run("--methods", "pca", "--number", 4, "DATASETS.TARGET", "()")

@@ -146,6 +146,29 @@ def test_recovery_of_a_damaged_journal(tool, journal, tmp_path):
     assert journal.read_bytes() == damaged
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_sweep_refuses_labels_with_a_class_that_the_model_has_not(tool, folder, tmp_path, classes):
+    """A root class that nothing is annotated with would shift all the others by one."""
+    data = json.loads((folder / "tiny.json").read_text())
+    data["categories"].insert(0, {"id": 0, "name": "shapes", "supercategory": "none"})
+    (tmp_path / "labels.json").write_text(json.dumps(data))
+    name = f"tiny_root_{classes}"
+    cfg = tiny_cfg(tmp_path, name)
+    DetectionCheckpointer(build_model(cfg), str(tmp_path)).save("model")
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = classes
+    wanted = {
+        2: "NUM_CLASSES is 2, but dataset .* has 3 classes",
+        3: r"model\.pth does not fit the config: .*cls_score",
+    }
+    (tmp_path / "model.yaml").write_text(cfg.dump())
+    words = ["sweep", "--config-file", str(tmp_path / "model.yaml"), "--dataset", name]
+    words += ["--register", name, str(tmp_path / "labels.json"), str(folder / "images")]
+    words += ["--weights", str(tmp_path / "model.pth"), "--output", str(tmp_path / "audit")]
+    with pytest.raises(ValueError, match=wanted[classes]):
+        tool(words)
+    assert not (tmp_path / "audit").exists()
+
+
 def test_folds_leave_out_each_picture_once(tool, folder, tmp_path):
     words = ["split", "--annotations", str(folder / "tiny.json"), "--output", str(tmp_path)]
     paths = tool([*words, "--folds", "3"])

@@ -9,7 +9,9 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 from PIL import Image
 
+from drfpn_da.checkpoint import CheckpointError
 from drfpn_da.cli.export import compare
+from drfpn_da.config import argument_parser
 from tests.scripts import load_tool
 from tests.tiny_coco import register_tiny, tiny_cfg, write_tiny_coco
 
@@ -209,6 +211,44 @@ def test_export_equals_the_original(setting, tmp_path, part, form):
     assert written.suffix == {"torchscript": ".ts", "onnx": ".onnx"}[form]
 
 
+@pytest.mark.parametrize("tool", ["demo", "export_model", "analyze_model", "train_net"])
+def test_no_tool_predicts_with_a_random_head(setting, tmp_path, tool):
+    words = ["--config-file", str(setting / "model.yaml")]
+    words += {
+        "demo": ["--input", str(setting / "images"), "--output", str(tmp_path)],
+        "export_model": ["--part", "detector", "--size", "64", "96", "--output", str(tmp_path)],
+        "analyze_model": ["--load-weights"],
+        "train_net": ["--eval-only"],
+    }[tool]
+    # The data set, of two classes, is left out: the checkpoint alone does not fit.
+    words += ["MODEL.WEIGHTS", str(setting / "model_0.pth"), "MODEL.ROI_HEADS.NUM_CLASSES", "3"]
+    words += ["DATASETS.TRAIN", "()", "OUTPUT_DIR", str(tmp_path)]
+    words += ["DATASETS.TEST", "('tools_elsewhere',)" if tool == "demo" else "()"]
+    main = load_tool(tool).main
+    with pytest.raises(CheckpointError, match=r"model_0\.pth does not fit .*cls_score"):
+        main(argument_parser().parse_args(words) if tool == "train_net" else words)
+
+
+def test_demo_refuses_names_of_other_classes(setting, tmp_path):
+    with pytest.raises(ValueError, match=f"NUM_CLASSES is 3, but dataset '{DATASET}' has 2"):
+        _demo(setting, "--input", setting / "images", "--output", tmp_path,
+              "MODEL.ROI_HEADS.NUM_CLASSES", "3")  # fmt: skip
+
+
+def test_export_says_that_nothing_was_compared(setting, tmp_path, capsys):
+    words = ["--config-file", str(setting / "model.yaml"), "--part", "detector", "--size", "64"]
+    words += ["96", "--output", str(tmp_path), "MODEL.WEIGHTS", str(setting / "model_0.pth")]
+    rows = load_tool("export_model").main([*words, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "1.0"])
+    assert [row[-1] for row in rows] == ["NOT COMPARED (empty)"] * 3 + ["equal"]
+    assert "Nothing was compared of output0, output1, output2" in capsys.readouterr().out
+
+
 def test_export_notices_a_difference():
     rows = compare(lambda x: [x, x, x], lambda x: [x, x + 1e-3, x[:1]], torch.ones(3), list("abc"))
     assert [row[-1] for row in rows] == ["equal", "FAILED", "FAILED"]
+
+
+def test_export_does_not_call_nothing_equal():
+    full, empty = torch.ones(2, 4), torch.zeros(0, 4)
+    rows = compare(lambda x: [full, empty], lambda x: [full, empty], full, ["boxes", "masks"])
+    assert [row[-1] for row in rows] == ["equal", "NOT COMPARED (empty)"]

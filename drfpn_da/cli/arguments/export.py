@@ -4,7 +4,8 @@ r"""Export a model to TorchScript or ONNX at a fixed input size, and compare it 
     drfpn-da export --config-file C.yaml --part detector --format torchscript \
         MODEL.WEIGHTS model_final.pth
 
-The comparison uses a picture that tracing has not seen. docs/export.md says what works.
+The comparison uses a picture that tracing has not seen; outputs without values are not compared.
+docs/export.md says what works.
 """
 
 from __future__ import annotations

@@ -36,6 +36,8 @@ class SelfSupervisedDepth(DepthNetwork):
         network: arguments of :class:`DepthNetwork`; ``synthesis`` has the losses, too.
     """
 
+    #: See :class:`drfpn_da.checkpoint.PredictionCheckpointer`.
+    training_parts = ("pose", "reference")
     steps: Tensor
 
     @configurable

@@ -55,6 +55,10 @@ class AdaptiveModel(nn.Module):
         KeyError: an objective taps a feature that does not exist.
     """
 
+    #: Children that evaluation does without, or that start from the detector where a checkpoint has
+    #: none; see :class:`drfpn_da.checkpoint.PredictionCheckpointer`.
+    training_parts = ("objectives", "teacher")
+
     @configurable
     def __init__(
         self,
