@@ -70,10 +70,10 @@ def write_page(folder: Path, seconds: float | None = None) -> list[Path]:
 
 def _next_steps(run: Run) -> str:
     return (
-        f"# your own pictures\npython tools/demo.py --config-file {run.folder}/config.yaml "
+        f"# your own pictures\ndrfpn-da predict --config-file {run.folder}/config.yaml "
         f"--input picture.jpg --output drawn MODEL.WEIGHTS {run.folder}/model_final.pth\n"
         "# your own fog: labelled pictures here, others there\n"
-        f"python tools/train_net.py --config-file {ADAPTED} \\\n"
+        f"drfpn-da train --config-file {ADAPTED} \\\n"
         "    --register-images fog /my/foggy/pictures DATASETS.TARGET \"('fog',)\"\n"
         "# longer training\npython tools/make_demo.py --length 3\n"
         f"# every number of a run\ntensorboard --logdir {run.folder.parent}"

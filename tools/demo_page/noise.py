@@ -44,7 +44,7 @@ class Verdict:
 
 
 def judge(corrections: Mapping[object, str], truth: Mapping, names: Mapping[int, str]) -> Verdict:
-    """Compare corrections with the truth that ``tools/inject_label_noise.py`` wrote.
+    """Compare corrections with the truth that ``drfpn-da data noise`` wrote.
 
     Args:
         corrections: annotation id -> the class name it has now.

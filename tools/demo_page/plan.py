@@ -20,7 +20,7 @@ NOISY = Path("noise", "noisy.json")
 
 @dataclass
 class Training:
-    """A run of ``tools/train_net.py``.
+    """A run of ``drfpn-da train``.
 
     Attributes:
         name: also of its folder.
