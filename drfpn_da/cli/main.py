@@ -35,6 +35,7 @@ COMMANDS = {
     "check": "check",
     "configs": None,
     "data": None,
+    "demo": "demo",
 }
 # What bad input raises; CheckpointError is a ValueError. Other errors are faults of the program.
 USER_ERRORS = (ValueError, KeyError, OSError, ImportError)

@@ -9,7 +9,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from drfpn_da.cli.main import call
+from ..main import call
 
 ADAPTED = "pseudo_label/streets/strong_weak_faster_rcnn_mobilenetv2_drfpn_demo.yaml"
 RELABELLED = "scn/streets/faster_rcnn_mobilenetv2_fpn_mini.yaml"

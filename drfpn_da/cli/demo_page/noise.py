@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drfpn_da.cli.main import call
-from drfpn_da.labels import Entry, RelabelStore
-from drfpn_da.visualization import Page, read_rgb
-from drfpn_da.visualization.relabels import AFTER, BEFORE, draw_crop
-
+from ...labels import Entry, RelabelStore
+from ...visualization import Page, read_rgb
+from ...visualization.relabels import AFTER, BEFORE, draw_crop
+from ..main import call
 from .plan import NOISY
 
 CROPS = 8
