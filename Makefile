@@ -11,7 +11,7 @@ DETECTRON2 ?= auto
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-CODE := drfpn_da tools tests benchmarks configs setup.py
+CODE := drfpn_da drfpn_da_cli.py tools tests benchmarks configs setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install test test-slow coverage demo bench lint format type check docs api lock clean
@@ -36,7 +36,7 @@ coverage: install  ## The tests, with the lines of the package that none of them
 	$(PYTEST) --cov=drfpn_da --cov-report=term:skip-covered --cov-fail-under=90
 
 demo: install  ## Adapt, repair labels, mix, measure thin things on generated streets; write a page: some 12 minutes on 2 slow cores
-	$(BIN)/python tools/make_demo.py
+	$(BIN)/python -m drfpn_da demo
 
 bench: install  ## Time, memory and operations of the pyramids
 	$(BIN)/python -m benchmarks.speed.neck

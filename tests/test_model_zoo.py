@@ -9,6 +9,7 @@ import torch
 from detectron2.config import CfgNode
 
 from drfpn_da import model_zoo
+from drfpn_da.shipped_configs import config_root
 
 
 def test_every_listed_config_loads():
@@ -26,9 +27,9 @@ def test_every_listed_config_loads():
 def test_fragments_are_found_but_not_listed():
     names = model_zoo.list_configs()
     assert not [name for name in names if Path(name).name.startswith("Base")]
-    bases = sorted(model_zoo._config_root().rglob("Base*.yaml"))
+    bases = sorted(config_root().rglob("Base*.yaml"))
     assert bases
-    name = bases[0].relative_to(model_zoo._config_root()).as_posix()
+    name = bases[0].relative_to(config_root()).as_posix()
     assert model_zoo.get_config_file(name) == str(bases[0])
 
 
@@ -37,6 +38,8 @@ def test_unknown_name_suggests_the_nearest():
     with pytest.raises(ValueError, match="did you mean") as error:
         model_zoo.get_config_file(name.replace(".yaml", ".yml"))
     assert name in str(error.value)
+    with pytest.raises(ValueError, match=r"did you mean .*faster_rcnn") as error:
+        model_zoo.get_config_file("faster_rcnn")
     with pytest.raises(ValueError) as error:
         model_zoo.get_config_file(Path(name).name)
     assert name in str(error.value), "a forgotten folder is suggested"

@@ -23,7 +23,8 @@ def wheel(repository, tmp_path_factory):
         shutil.copytree(
             repository / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
         )
-    for name in ("setup.py", "pyproject.toml", "LICENSE", "README.md", "MANIFEST.in"):
+    files = ("setup.py", "pyproject.toml", "LICENSE", "README.md", "MANIFEST.in", "drfpn_da_cli.py")
+    for name in files:
         if (repository / name).exists():
             shutil.copy(repository / name, source / name)
     options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
@@ -60,12 +61,20 @@ def test_wheel_holds_configs_license_and_types(wheel, repository):
     assert any(name.endswith("LICENSE") for name in names)
 
 
-def test_wheel_holds_every_module_and_nothing_beside_the_package(wheel, repository):
+def test_wheel_holds_every_module_and_nothing_else(wheel, repository):
     names = set(wheel.namelist())
     for path in (repository / "drfpn_da").rglob("*.py"):
         assert path.relative_to(repository).as_posix() in names, "a folder without __init__.py?"
     roots = {name.split("/")[0] for name in names}
-    assert {root for root in roots if not root.endswith(".dist-info")} == {"drfpn_da"}
+    assert {root for root in roots if not root.endswith(".dist-info")} == {
+        "drfpn_da",
+        "drfpn_da_cli.py",
+    }
+
+
+def test_wheel_brings_the_command(wheel):
+    name = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    assert "drfpn-da = drfpn_da_cli:main" in wheel.read(name).decode()
 
 
 def test_installing_does_not_ask_for_torch_or_detectron2(requirements):

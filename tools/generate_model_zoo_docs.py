@@ -64,7 +64,7 @@ def render() -> str:
         rows = [describe(name, model_zoo.get_config(name)) for name in of_folder]
         parts += [f"## {folder}\n", *grid(HEAD, rows), ""]
     rows = [[f"`{name}`", _docstring(name)] for name in lazy]
-    parts += ["## LazyConfigs\n", "For `tools/lazyconfig_train_net.py`.\n"]
+    parts += ["## LazyConfigs\n", "For `drfpn-da train`.\n"]
     return "\n".join([*parts, *grid(["config", "what"], rows)]) + "\n"
 
 

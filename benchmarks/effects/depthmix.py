@@ -17,7 +17,6 @@ arms are paired by seed, with a bootstrap interval of 95 %. Finished runs are ke
 from __future__ import annotations
 
 import argparse
-import runpy
 import shutil
 import statistics
 from functools import cache
@@ -30,7 +29,7 @@ from PIL import Image
 
 import drfpn_da.data  # noqa: F401  (registers the streets)
 from benchmarks import studies
-from benchmarks.report import ROOT
+from drfpn_da.cli.main import call
 from drfpn_da.config import setup_cfg
 
 SIZES = ("mini", "small", "tiny")
@@ -40,7 +39,6 @@ STUDIES[CAMVID] = "depth_mix/camvid/semseg_mobilenetv2_fpn.yaml"
 COLOURS = "colours"
 STUDIES[COLOURS] = STUDIES["tiny"]
 CAMVID_DEPTH = ("depth/camvid/mobilenetv2.yaml", "camvid_train")
-PREDICT = ROOT / "tools" / "predict_depth.py"
 CONTROLS = ("shuffled", "constant", "flipped")
 MASK = "MODEL.DEPTH_MIX.MASK"
 SUPERVISED = "supervised"
@@ -96,7 +94,7 @@ def learn_disparity(root: Path, threads: int, config: str, name: str) -> Path:
     if not (folder / "disparity.json").exists():
         words = ["--config-file", config, "--datasets", name, "--output", str(folder)]
         words += ["--overwrite", "--draw", "8", "MODEL.WEIGHTS", str(weights)]
-        runpy.run_path(str(PREDICT))["main"](words)
+        call(["depth", *words])
     return folder
 
 

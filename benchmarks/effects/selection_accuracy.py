@@ -3,7 +3,7 @@
     python -m benchmarks.effects.selection_accuracy tiny --seeds 1 2 3 4 5 6 7 8
     DETECTRON2_DATASETS=/path/to/datasets python -m benchmarks.effects.selection_accuracy camvid
 
-Each run selects by ``tools/select_annotations.py`` (features of ImageNet's MobileNetV2; the first
+Each run selects by ``drfpn-da select`` (features of ImageNet's MobileNetV2; the first
 picture is a random one by the seed) and trains on those labels alone. Both arms of a seed train
 with the same settings and random numbers. Finished runs are kept.
 """
@@ -11,11 +11,10 @@ with the same settings and random numbers. Finished runs are kept.
 from __future__ import annotations
 
 import argparse
-import runpy
 from typing import Any
 
 from benchmarks import studies
-from benchmarks.report import ROOT
+from drfpn_da.cli.main import call
 
 STUDIES: dict[str, dict[str, Any]] = {
     # 400 generated streets of 128 x 64.
@@ -36,7 +35,6 @@ STUDIES: dict[str, dict[str, Any]] = {
         ],
     },
 }
-TOOL = ROOT / "tools" / "select_annotations.py"
 FEATURES = "depth/streets/mobilenetv2_small.yaml"
 RANDOM = "random"
 ARMS = (RANDOM, "diversity")
@@ -52,7 +50,7 @@ def run(arm: str, budget: int, seed: int, args: argparse.Namespace) -> studies.R
         if not selection.exists():
             words = ["--config-file", FEATURES, "--datasets", study["pool"], "--method", arm]
             words += ["--budgets", str(budget), "--seed", str(seed), "--output", str(selection)]
-            runpy.run_path(str(TOOL))["main"](words)
+            call(["select", *words])
         options = ["SEED", seed, "DATASETS.LABELLED.FILE", selection, *study["options"]]
         studies.train(folder, study["config"], [*options, *args.opts], args.threads)
     return {"arm": f"{arm}, {budget}", "seed": seed, **studies.last_evaluation(folder, METRICS)}

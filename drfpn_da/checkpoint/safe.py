@@ -85,8 +85,14 @@ class SafeCheckpointer(DetectionCheckpointer):
         """Load a checkpoint, as detectron2 does.
 
         Raises:
-            CheckpointError: it is damaged, holds objects of other kinds, or does not fit the model.
+            CheckpointError: it is not there, is damaged, holds objects of other kinds, or does not
+                fit the model.
         """
+        if path and "://" not in path and not os.path.isfile(path):
+            raise CheckpointError(
+                f'checkpoint {path} does not exist: write the path of a file of weights, or "" '
+                "to start at random, in MODEL.WEIGHTS (LazyConfig: train.init_checkpoint)"
+            )
         self._source = path
         try:
             return super().load(path, *args, **kwargs)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_argument_parser
 
+from ..arguments import add_dataset_options
 from . import safe_yaml
+from .combinations import lookup
 from .tree import add_drfpn_da_config, check_config
 from .unknown_keys import contradictions, leaf_keys, unknown_in_file, unknown_key_message
 
@@ -20,23 +24,7 @@ logger = logging.getLogger(__name__)
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
     """Return detectron2's argument parser with ``--register`` and ``--register-images`` added."""
     parser = default_argument_parser(epilog)
-    parser.add_argument(
-        "--register",
-        nargs=3,
-        action="append",
-        default=[],
-        metavar=("NAME", "JSON", "IMAGES"),
-        help="make a data set in COCO format known under NAME; may be repeated",
-    )
-    parser.add_argument(
-        "--register-images",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "FOLDER"),
-        help="make the pictures below a folder known under NAME, without labels (for "
-        "DATASETS.TARGET or prediction); may be repeated",
-    )
+    add_dataset_options(parser)
     return parser
 
 
@@ -143,6 +131,8 @@ def merge_file(cfg: CfgNode, path: str) -> None:
 def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
     """Merge ``KEY VALUE`` pairs of the command line into ``cfg``.
 
+    Of a key that holds several values, one may be given alone: ``DATASETS.TRAIN mine``.
+
     Raises:
         KeyError: an unknown key; the message names near keys.
         ValueError: a key without a value, or a value of the wrong type.
@@ -161,7 +151,25 @@ def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
         inside = any(key.startswith(f"{leaf}.") for leaf in known)
         if inside or not (key in known or any(leaf.startswith(f"{key}.") for leaf in known)):
             raise KeyError(unknown_key_message(key, "the command line", cfg))
-    cfg.merge_from_list(options)
+    words = [_several(lookup(cfg, k), v) for k, v in zip(options[::2], options[1::2])]
+    cfg.merge_from_list([word for pair in zip(options[::2], words) for word in pair])
+
+
+def _several(value: Any, word: Any) -> Any:
+    """Return the word for a key, as a tuple or list of one if the key holds several.
+
+    ``DATASETS.TRAIN mine`` means ``DATASETS.TRAIN "('mine',)"``. What looks like a list that was
+    written wrongly is left to be refused.
+    """
+    if not isinstance(value, (tuple, list)) or not isinstance(word, str):
+        return word
+    try:
+        one = ast.literal_eval(word)
+    except (SyntaxError, ValueError):
+        one = word
+    kind = type(value[0]) if value else str
+    broken = isinstance(one, str) and (not one or set(one) & set("()[]{},'\""))
+    return word if type(one) is not kind or broken else repr(type(value)([one]))
 
 
 def register_datasets(cfg: CfgNode) -> None:

@@ -27,7 +27,7 @@ class DisparityMapper:
 
     Args:
         mapper: with detectron2's ``augmentations``, as ``DatasetMapper``; it is copied.
-        root: folder with a file for each picture, as ``tools/predict_depth.py`` writes it; "": the
+        root: folder with a file for each picture, as ``drfpn-da depth`` writes it; "": the
             file of the record's "disparity_file_name".
         normalize: stretch the disparity of the whole picture to [0, 1], before the transforms (as
             the published code of arXiv 2012.10782 does), so that what a crop shows does not change
@@ -59,7 +59,7 @@ class DisparityMapper:
             raise ValueError(
                 f"{path} has {disparity.shape[1]}x{disparity.shape[0]} pixels, but its picture "
                 f"{record['file_name']} has {size[1]}x{size[0]}: write disparity at the size of "
-                "the picture, for example with tools/predict_depth.py"
+                "the picture, for example with drfpn-da depth (tools/predict_depth.py)"
             )
         if self._normalize:
             disparity = normalize_disparity(torch.from_numpy(disparity)[None])[0].numpy()
@@ -82,13 +82,14 @@ def find_disparity(record: dict[str, Any], root: str = "") -> Path:
         if "disparity_file_name" not in record:
             raise ValueError(
                 f"the record of {record['file_name']} has no disparity_file_name: write disparity "
-                "with tools/predict_depth.py and name its folder in INPUT.DISPARITY.ROOT"
+                "with drfpn-da depth and name its folder in INPUT.DISPARITY.ROOT"
             )
         path = Path(record["disparity_file_name"])
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} (disparity of {record['file_name']}) does not exist: restore it, or write "
-                "disparity with tools/predict_depth.py and name its folder in INPUT.DISPARITY.ROOT"
+                "disparity with drfpn-da depth (tools/predict_depth.py) and name its folder in "
+                "INPUT.DISPARITY.ROOT"
             )
         return path
     parts = Path(record["file_name"]).with_suffix("").parts
@@ -101,7 +102,7 @@ def find_disparity(record: dict[str, Any], root: str = "") -> Path:
                 return path
     raise FileNotFoundError(
         f"{root} (INPUT.DISPARITY.ROOT) has no {parts[-1]}.png or .npy for {record['file_name']}: "
-        "write it with tools/predict_depth.py"
+        "write it with drfpn-da depth (tools/predict_depth.py)"
     )
 
 

@@ -74,7 +74,7 @@ class SeededMapDataset(torchdata.Dataset):
         raise RuntimeError(
             f"the dataset mapper rejected {MAX_REJECTED} records in a row, {name} last: it finds "
             "nothing to learn from (labels all ignored, or pictures skipped as unreadable); look "
-            "at them with tools/visualize_data.py, and check labels, INPUT.CROP and "
+            "at them with drfpn-da visualize, and check labels, INPUT.CROP and "
             "MODEL.SEM_SEG_HEAD.IGNORE_VALUE"
         )
 

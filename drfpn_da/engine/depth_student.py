@@ -33,7 +33,7 @@ class StudentUncertainty:
     Args:
         cfg: of a DepthStudent; its data sets are not used.
         records: of the pool, in the order of the indices.
-        teacher: folder that ``tools/predict_depth.py`` wrote of the pool.
+        teacher: folder that ``drfpn-da depth`` wrote of the pool.
         output: folder, new or empty, for a folder per cycle.
 
     Raises:
@@ -100,7 +100,7 @@ class StudentUncertainty:
                     raise ValueError(
                         f"the teacher's disparity of {record['file_name']} below {self._teacher} "
                         f"is {tuple(teacher.shape[1:])}, the student's {tuple(student.shape[1:])}: "
-                        "write it anew with tools/predict_depth.py"
+                        "write it anew with drfpn-da depth"
                     )
                 errors.append(student_error(teacher, student))
         return torch.cat(errors)

@@ -10,8 +10,8 @@ from typing import Any, Callable, TypeVar
 
 from detectron2.utils import comm
 
+from ..files import free_path
 from ..labels import AnnotationIndex, Entry, RelabelStore
-from ..visualization.files import free_path
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class RunJournal:
     """A store that all processes hold alike, and its file.
 
-    A person may judge entries while the training is alive (tools/audit_labels.py): the file is read
+    A person may judge entries while the training is alive (drfpn-da audit): the file is read
     before it is written, and verdicts in it are taken over.
 
     Args:

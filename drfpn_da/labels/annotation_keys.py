@@ -6,13 +6,14 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
-AnnotationId = Union[int, str]
+from .identity import AnnotationId
+
 Record = Mapping[str, Any]
 
 

@@ -14,33 +14,14 @@ from typing import Any
 import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BoxMode
-from detectron2.utils.file_io import PathManager
 
-from .annotation_keys import AnnotationId, annotation_ids, picture_names, plain
+from .annotation_keys import annotation_ids, picture_names, plain
+from .identity import AnnotationId, DatasetIdentity, file_sha256
 
 #: Field of an annotation dict that holds its running number.
 ANNOTATION_INDEX = "annotation_index"
 # As the fields of AnnotationIndex after ``datasets``.
 Row = tuple[int, AnnotationId, Any, str, int, list[float], bool]
-
-
-@dataclass(frozen=True)
-class DatasetIdentity:
-    """A data set as it was when its annotations were numbered.
-
-    Attributes:
-        name: registered name.
-        file: annotation file; "" for a data set that has none.
-        sha256: of that file, or of the records.
-        classes: class names in the model's order.
-        annotations: how many there are.
-    """
-
-    name: str
-    file: str
-    sha256: str
-    classes: tuple[str, ...]
-    annotations: int
 
 
 @dataclass(frozen=True)
@@ -174,15 +155,6 @@ def _row(number: int, identifier: AnnotationId, record: dict, annotation: dict) 
         BoxMode.convert(box, annotation["bbox_mode"], BoxMode.XYWH_ABS),
         bool(annotation.get("iscrowd", 0)),
     )
-
-
-def file_sha256(path: str | os.PathLike) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with PathManager.open(str(path), "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _identify(name: str, records: list[dict], count: int) -> DatasetIdentity:

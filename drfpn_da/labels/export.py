@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .annotations import file_sha256
+from .identity import file_sha256
 from .store import RelabelStore
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_whole
-from .annotations import AnnotationId, DatasetIdentity
+from .identity import AnnotationId, DatasetIdentity
 
 FORMAT = "drfpn_da relabels"
 VERSION = 1
@@ -109,7 +109,8 @@ def read_journal(path: str | os.PathLike) -> Journal:
         raise ValueError(
             f"journal {path} is damaged: {problem}. It is left as it is; what is whole "
             f"({len(lines) - 1} entries) can be written to a new file:\n"
-            f"  python tools/audit_labels.py recover --journal {path} --output recovered.jsonl"
+            f"  drfpn-da audit recover --journal {path} --output recovered.jsonl\n"
+            "(in a checkout tools/audit_labels.py recover is the same)"
         )
     return _build(path, lines[0], lines[1:-1])
 
@@ -137,7 +138,7 @@ def _whole_lines(path: Path) -> tuple[list[dict[str, Any]], str | None]:
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no journal {path}; training with SCN_RELABEL.ENABLED writes one to its "
-            "OUTPUT_DIR, and tools/audit_labels.py sweep to its --output"
+            "OUTPUT_DIR, and drfpn-da audit sweep to its --output"
         )
     raw = path.read_bytes()
     for number, line in enumerate(raw.split(b"\n")[:-1] if raw else [], start=1):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from .annotations import AnnotationId
+from .identity import AnnotationId
 from .journal import Entry, Key
 
 COLUMNS = (

@@ -255,8 +255,7 @@ class Selection:
             return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{path} is no list of selected pictures ({error}); tools/select_annotations.py "
-                "writes one"
+                f"{path} is no list of selected pictures ({error}); drfpn-da select writes one"
             ) from error
 
     def budget(self, size: int) -> list[str]:

@@ -6,13 +6,16 @@ import logging
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from .annotations import AnnotationIndex, DatasetIdentity
+from .identity import DatasetIdentity
 from .journal import BY_PERSON, REVIEWED, Entry, Journal, Key, read_journal, write_journal
-from .policy import Decision
+
+if TYPE_CHECKING:  # they need torch and detectron2, a journal does not
+    from .annotations import AnnotationIndex
+    from .policy import Decision
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .files import save_text
+from ..files import save_text
 
 # Between the pictures of a gallery.
 _GAP = "0.8rem"

@@ -77,7 +77,7 @@ def relabel_page(
     page = Page(title, "Most suspicious first. Red: as labelled. Green: as the detector sees it.")
     page.text(
         "To settle: write accept or reject into the first column of review.csv beside this page, "
-        "and read it back with tools/audit_labels.py apply; export then writes a corrected file."
+        "and read it back with drfpn-da audit apply; export then writes a corrected file."
     )
     states = Counter(entry.status for entry in entries)
     kinds = Counter(suspect.kind for suspect in suspects)

@@ -98,3 +98,8 @@ def test_pickled_arrays_of_a_model_zoo_are_read(run, tmp_path, protocol):
     (tmp_path / "cut.pkl").write_bytes(pickle.dumps(content, protocol=protocol)[:-50])
     with pytest.raises(CheckpointError, match=r"cut\.pkl .* is damaged or cut short"):
         run.load(str(tmp_path / "cut.pkl"))
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path):
+    with pytest.raises(CheckpointError, match=r"nowhere\.pth does not exist: .*MODEL\.WEIGHTS"):
+        SafeCheckpointer(nn.Linear(1, 1)).load(str(tmp_path / "nowhere.pth"))

@@ -5,6 +5,8 @@ from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from drfpn_da.config import add_drfpn_da_config, argument_parser, setup_cfg
+from drfpn_da.config.combinations import lookup
+from drfpn_da.config.setup import base_cfg, merge_options
 from drfpn_da.engine.run import config_differences
 from tests.tiny_coco import write_tiny_coco
 
@@ -102,3 +104,29 @@ def test_registered_from_the_command_line(tmp_path):
 def test_incomplete_registration():
     with pytest.raises(ValueError, match=r"an entry is \[name, annotation\.json, image folder\]"):
         setup("DATASETS.REGISTER", "[['a', 'b']]")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["DATASETS.TRAIN", "mine"], ("mine",)),
+        (["DATASETS.TRAIN", "('mine')"], ("mine",)),
+        (["DATASETS.TRAIN", "('mine', 'yours')"], ("mine", "yours")),
+        (["SOLVER.STEPS", "100"], (100,)),
+        (["SOLVER.STEPS", "()"], ()),
+        (["MODEL.ADAPT.OBJECTIVES", "PseudoLabel"], ["PseudoLabel"]),
+    ],
+)
+def test_one_value_of_several(words, expected):
+    cfg = base_cfg()
+    merge_options(cfg, words)
+    found = lookup(cfg, words[0])
+    assert found == expected and type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "words", [["SOLVER.STEPS", "soon"], ["DATASETS.TRAIN", "('a', 'b'"], ["DATASETS.TRAIN", "5"]]
+)
+def test_what_is_no_value_of_several(words):
+    with pytest.raises(ValueError, match=words[0]):
+        merge_options(base_cfg(), words)

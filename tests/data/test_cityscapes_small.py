@@ -8,7 +8,9 @@ from detectron2.data import DatasetCatalog
 from PIL import Image
 
 from drfpn_da.data.datasets.cityscapes_small import small_intrinsics
-from tools.prepare_cityscapes import main
+from tests.scripts import load_tool
+
+main = load_tool("prepare_cityscapes").main
 
 CAMERA = {"intrinsic": {"fx": 60.0, "fy": 62.0, "u0": 33.0, "v0": 15.0}}
 

@@ -119,11 +119,10 @@ def test_undo_asks_which_data_set_is_meant(tool, folder, tmp_path):
     assert [e.key for e in tool([*words, "--all"])] == [("tiny_day", 1)]
 
 
-def test_a_journal_that_grew_meanwhile_is_not_overwritten(folder, journal, monkeypatch):
+def test_a_journal_that_grew_meanwhile_is_not_overwritten(tool, folder, journal, monkeypatch):
     """Training adds a round between a command's reading and its writing."""
-    module = load_tool("audit_labels")
     _, annotations = load_indexed(["tiny_tool"])
-    undo = module.RelabelStore.undo
+    undo = RelabelStore.undo
 
     def slow_undo(self, *args):
         training = RelabelStore.load(journal)
@@ -131,9 +130,9 @@ def test_a_journal_that_grew_meanwhile_is_not_overwritten(folder, journal, monke
         training.save(journal)
         return undo(self, *args)
 
-    monkeypatch.setattr(module.RelabelStore, "undo", slow_undo)
+    monkeypatch.setattr(RelabelStore, "undo", slow_undo)
     with pytest.raises(ValueError, match=r"has got entries meanwhile.*run this command again"):
-        module.main(["undo", "--journal", str(journal), "--all"])
+        tool(["undo", "--journal", str(journal), "--all"])
     assert len(RelabelStore.load(journal).entries) == 3
 
 

@@ -15,10 +15,9 @@ from tests.scripts import load_tool
 
 
 @pytest.fixture
-def part(repository, monkeypatch):
-    """Import a module of the demonstration, as its script does: with tools in the path."""
-    monkeypatch.syspath_prepend(str(repository / "tools"))
-    return lambda name: importlib.import_module(f"demo_page.{name}")
+def part():
+    """Import a module of the demonstration."""
+    return lambda name: importlib.import_module(f"drfpn_da.cli.demo_page.{name}")
 
 
 def write_run(folder, *records):

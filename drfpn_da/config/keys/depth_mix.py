@@ -81,7 +81,7 @@ def add_keys(_C: Node) -> None:
     # Read a disparity file for each target picture: the record's "disparity_file_name", or a PNG or
     # NPY of the picture's name below ROOT. MASK "depth" needs it.
     _C.INPUT.DISPARITY.ENABLED = False
-    # Folder of disparity files, as tools/predict_depth.py writes it; "": the records' own files.
+    # Folder of disparity files, as drfpn-da depth writes it; "": the records' own files.
     _C.INPUT.DISPARITY.ROOT = Text("")
 
     _C.DATASETS.LABELLED = Node()
@@ -91,5 +91,5 @@ def add_keys(_C: Node) -> None:
     # Of the permutation.
     _C.DATASETS.LABELLED.SEED = Number(0, low=0, high=2**32 - 1, whole=True)
     # Those whose pictures are named in a file instead: lines of text, or what
-    # tools/select_annotations.py writes, of which COUNT says how many (0: all).
+    # drfpn-da select writes, of which COUNT says how many (0: all).
     _C.DATASETS.LABELLED.FILE = Text("")

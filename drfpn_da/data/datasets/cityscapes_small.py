@@ -1,6 +1,6 @@
 """Small copies of Cityscapes (arXiv 1604.01685) for segmentation with few labels and for depth.
 
-``tools/prepare_cityscapes.py`` makes them from the official downloads, 512 pixels high as in Three
+``drfpn-da data cityscapes`` makes them from the official downloads, 512 pixels high as in Three
 Ways (arXiv 2012.10782): pictures, label maps of the 19 evaluated classes, intrinsics that fit the
 small pictures and, where they are there, the frames before and after.
 """
@@ -31,7 +31,7 @@ IGNORE_LABEL = 255
 #: The labelled frame of each snippet, and the distance to its neighbours, in frames.
 NEIGHBOUR = 1
 LAYOUT = """
-cityscapes_small/{train,val}/index.json     written by tools/prepare_cityscapes.py
+cityscapes_small/{train,val}/index.json     written by drfpn-da data cityscapes
 """
 CLASSES = sorted((c for c in CITYSCAPES_CATEGORIES), key=lambda c: c["trainId"])
 

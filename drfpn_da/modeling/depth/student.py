@@ -51,7 +51,7 @@ class DepthStudent(DepthNetwork):
             if "disparity" not in x:
                 raise ValueError(
                     f"{x.get('file_name', 'a picture')} has no disparity to learn: write "
-                    "INPUT.DISPARITY.ROOT, the folder of tools/predict_depth.py"
+                    "INPUT.DISPARITY.ROOT, the folder of drfpn-da depth"
                 )
         images = self.preprocess_image(samples)
         predicted = self.decoder(self.backbone(images.tensor))[0]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from visualize_data import mixed_batches
-
-from drfpn_da.visualization import Page, curve
-from drfpn_da.visualization.mixes import mix_cells
-
+from ...visualization import Page, curve
+from ...visualization.mixes import mix_cells
+from ..visualize import mixed_batches
 from .runs import Run
 
 SHOWN = 2

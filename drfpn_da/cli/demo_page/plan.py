@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import inject_label_noise
 from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ..main import call
 
 ADAPTED = "pseudo_label/streets/strong_weak_faster_rcnn_mobilenetv2_drfpn_demo.yaml"
 RELABELLED = "scn/streets/faster_rcnn_mobilenetv2_fpn_mini.yaml"
@@ -19,7 +20,7 @@ NOISY = Path("noise", "noisy.json")
 
 @dataclass
 class Training:
-    """A run of ``tools/train_net.py``.
+    """A run of ``drfpn-da train``.
 
     Attributes:
         name: also of its folder.
@@ -93,7 +94,7 @@ def _noise(folder: Path, size: str, seed: int, length: float) -> list[str]:
     pictures = len(DatasetCatalog.get(name))
     clean = MetadataCatalog.get(name)
     words = [clean.json_file, "--output", str(folder / NOISY), "--rate", str(NOISE_RATE)]
-    noisy, _ = inject_label_noise.main([*words, "--seed", str(seed)])
+    noisy, _ = call(["data", "noise", *words, "--seed", str(seed)])
     # Windows of votes as in a training of 400 steps, which is left once all of them are over: the
     # rest of it would not change a label. A window is at least an epoch long.
     batch = 4

@@ -9,8 +9,7 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import DefaultPredictor
 
-from drfpn_da.visualization import Page, contact_sheet, draw_predictions, draw_truth, read_rgb
-
+from ...visualization import Page, contact_sheet, draw_predictions, draw_truth, read_rgb
 from .runs import Run
 
 THRESHOLD = 0.3
@@ -45,7 +44,8 @@ def add_chapter(page: Page, runs: Mapping[str, Run]) -> np.ndarray:
         f"detections with a score of {THRESHOLD} or more, coloured by class."
     )
     predictors = {title: DefaultPredictor(run.cfg) for title, run in models.items()}
-    first, titles = [], []
+    first: list[np.ndarray] = []
+    titles: list[str] = []
     for test, domain, number in ((foggy, "fog", SCENES), (clear, "clear", 1)):
         for index in busiest(test, number):
             drawn, found = draw_scene(predictors, test, index)

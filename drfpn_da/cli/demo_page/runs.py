@@ -13,12 +13,10 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 
-from drfpn_da.config import setup_cfg
-from drfpn_da.visualization import curve, read_metrics
-
+from ...config import setup_cfg
+from ...visualization import curve, read_metrics
 from .plan import Training
 
-TRAIN_NET = Path(__file__).resolve().parent.parent / "train_net.py"
 # Between two lines of progress, seconds.
 REPORT = 15
 
@@ -78,7 +76,7 @@ def train(training: Training, folder: Path, threads: int) -> float:
     place = folder / training.name
     place.mkdir(parents=True)
     started = time.perf_counter()
-    command = [sys.executable, str(TRAIN_NET), "--config-file", training.config]
+    command = [sys.executable, "-m", "drfpn_da", "train", "--config-file", training.config]
     command += [*training.options, "OUTPUT_DIR", str(place)]
     # Two processes of one thread make more of two cores than one process of two threads.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}

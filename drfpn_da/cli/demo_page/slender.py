@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from drfpn_da.evaluation.slender_bins import SLENDERNESS_BINS
-from drfpn_da.visualization import Page
-
+from ...evaluation.slender_bins import SLENDERNESS_BINS
+from ...visualization import Page
 from .runs import Run
 
 NAMES = {"XS": "extremely slender (under 1/5)", "S": "slender (1/5 to 1/3)", "R": "regular"}

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import audit_labels
-
-from drfpn_da.labels import Entry, RelabelStore
-from drfpn_da.visualization import Page, read_rgb
-from drfpn_da.visualization.relabels import AFTER, BEFORE, draw_crop
-
+from ...labels import Entry, RelabelStore
+from ...visualization import Page, read_rgb
+from ...visualization.relabels import AFTER, BEFORE, draw_crop
+from ..main import call
 from .plan import NOISY
 
 CROPS = 8
@@ -45,7 +43,7 @@ class Verdict:
 
 
 def judge(corrections: Mapping[object, str], truth: Mapping, names: Mapping[int, str]) -> Verdict:
-    """Compare corrections with the truth that ``tools/inject_label_noise.py`` wrote.
+    """Compare corrections with the truth that ``drfpn-da data noise`` wrote.
 
     Args:
         corrections: annotation id -> the class name it has now.
@@ -85,9 +83,7 @@ def add_chapter(page: Page, folder: Path) -> None:
             ["wrong after", found.left],
         ],
     )
-    report = audit_labels.main(
-        ["report", "--journal", str(journal), "--output", str(folder / "audit")]
-    )
+    report = call(["audit", "report", "--journal", str(journal), "--output", str(folder / "audit")])
     entries = {e.annotation_id: e for e in store.entries if e.annotation_id in corrections}
     true = {flip["id"]: names[flip["true"]] for flip in truth["flips"]}
     add_crops(page, list(entries.values()), true)

@@ -1,0 +1,1 @@
+"""The command ``drfpn-da``: a file for what each command does, its options in ``arguments``."""

@@ -1,0 +1,1 @@
+"""The parts of ``drfpn-da demo``: its trainings, and a module for each chapter of the page."""
