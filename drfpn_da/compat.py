@@ -190,6 +190,13 @@ def default_trainer_parts(**parts: Any) -> Iterator[None]:
         vars(defaults).update(originals)
 
 
+def has_event_storage() -> bool:
+    """Return whether a training has opened an ``EventStorage``."""
+    from detectron2.utils import events
+
+    return bool(events._CURRENT_STORAGE_STACK)
+
+
 def train_loader_arguments(cfg: Any, mapper: Any = None, **given: Any) -> dict[str, Any]:
     """Return dataset, sampler, mapper and options that a config gives to the training loader."""
     from detectron2.data.build import _train_loader_from_config

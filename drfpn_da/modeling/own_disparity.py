@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .meta_arch.adaptive import picture_sizes, preprocess
+from .meta_arch.domains import picture_sizes, preprocess
 from .objective import AdaptationStep
 from .sem_seg_logits import check_segmentor
 
