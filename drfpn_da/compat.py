@@ -197,6 +197,13 @@ def has_event_storage() -> bool:
     return bool(events._CURRENT_STORAGE_STACK)
 
 
+def in_nested_storage() -> bool:
+    """Return whether an ``EventStorage`` is open within that of the training."""
+    from detectron2.utils import events
+
+    return len(events._CURRENT_STORAGE_STACK) > 1
+
+
 def train_loader_arguments(cfg: Any, mapper: Any = None, **given: Any) -> dict[str, Any]:
     """Return dataset, sampler, mapper and options that a config gives to the training loader."""
     from detectron2.data.build import _train_loader_from_config

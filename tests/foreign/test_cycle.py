@@ -11,6 +11,10 @@ from tests.foreign.conftest import Mine
 from tests.tiny_detectors import flat_outputs, make_inputs
 
 FEATURES = "MODEL.STRONG_WEAK.{}.FEATURES"
+BLOCKS = (
+    *("MODEL.BACKBONE.NAME", "build_stand_in_blocks"),
+    *(FEATURES.format("LOCAL"), ["backbone.blocks.0"], FEATURES.format("GLOBAL"), ["last"]),
+)
 NESTED = (FEATURES.format("LOCAL"), ["p2"], FEATURES.format("GLOBAL"), ["p4"])
 SEMANTIC = (
     *("DATASETS.TRAIN", ("foreign_labels",), "DATASETS.TEST", ("foreign_labels",)),
@@ -18,6 +22,7 @@ SEMANTIC = (
 )
 PROJECTS = {
     "losses as DETR's, a head that migrates by version": ("StandInDetector", NESTED),
+    "blocks in (N, H, W, C)": ("StandInDetector", BLOCKS),
     "mask classification": ("StandInMaskClassifier", SEMANTIC),
 }
 

@@ -12,8 +12,9 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from ...compat import in_nested_storage
 from ..feature_taps import FeatureTaps
-from ..inner_keys import InnerKeys
+from ..inner_keys import InnerKeys, InnerNames
 from ..objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
 from ..teacher import MeanTeacher
 from .domains import Inputs, picture_sizes, preprocess, split_domains
@@ -25,15 +26,16 @@ BASELINES = ("", "source_only", "oracle")
 
 
 @META_ARCH_REGISTRY.register()
-class AdaptiveModel(nn.Module):
+class AdaptiveModel(InnerNames):
     """A detector, the objectives beside it, and perhaps its mean teacher.
 
     Training takes a detectron2 batch in which ``"domain": "target"`` marks pictures without labels.
     The detector computes its losses on the source pictures, its backbone alone runs on the target
     pictures, as far as the last feature that is asked for, and each objective adds losses made of
-    the features recorded on the way. Evaluation is the detector's own. Checkpoints hold the
-    detector's own keys, and ``objectives.*`` and ``teacher.*``: those of plain detectors load here
-    and these load there.
+    the features recorded on the way. Evaluation is the detector's own. Checkpoints, like
+    ``named_parameters()``, hold the detector's own keys, and ``objectives.*`` and ``teacher.*``:
+    those of plain detectors load here and these load there. What the detector has as an attribute,
+    such as ``backbone``, the model answers too.
 
     Args:
         detector: any detectron2 meta-architecture with a ``backbone``.
@@ -226,8 +228,9 @@ class AdaptiveModel(nn.Module):
         Training does it by itself. Who uses the teacher before the forward pass of an iteration
         calls it first.
         """
-        # Once, however many parts of a batch this iteration has.
-        if iteration == self._followed:
+        # Once, however many parts of a batch this iteration has; and not by a forward pass of
+        # somebody who counts anew beside the training.
+        if iteration == self._followed or (iteration < self._followed and in_nested_storage()):
             return
         for average, original in self.averages():
             average.follow(original, iteration)
