@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 
 import torch
 from detectron2.layers import ShapeSpec
+from detectron2.modeling import Backbone
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -35,6 +36,30 @@ def evaluating(model: nn.Module, batch_statistics: bool = False) -> Iterator[Non
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def find_backbone(detector: nn.Module) -> nn.Module:
+    """Return a detector's ``backbone``, else its one outermost detectron2 ``Backbone``.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    backbone = getattr(detector, "backbone", None)
+    if isinstance(backbone, nn.Module) and hasattr(backbone, "output_shape"):
+        return backbone
+    found: dict[str, nn.Module] = {}
+    for path, module in detector.named_modules():
+        inside = any(path.startswith(f"{outer}.") for outer in found)
+        if isinstance(module, Backbone) and not inside:
+            found[path] = module
+    if len(found) == 1:
+        return found.popitem()[1]
+    raise ValueError(
+        f"features of {type(detector).__name__} cannot be tapped: it has no detectron2 `backbone` "
+        "with output_shape(), and in its other modules "
+        + (f"there are several Backbones, {sorted(found)}" if found else "there is no Backbone")
+        + ": give the detector an attribute `backbone`"
+    )
 
 
 class Recording(dict[str, Tensor]):
@@ -85,33 +110,28 @@ class _Recorder:
 class FeatureTaps:
     """Features that can be tapped from a detector, by name.
 
-    Names are the outputs of ``backbone`` and of ``backbone.bottom_up`` (``p3``, ``res4``), stages
+    Names are the outputs of the backbone and of its ``bottom_up`` (``p3``, ``res4``), stages
     of either that are not outputs (``res2`` of a C4 ResNet), and paths of modules that return one
     map (``backbone.bottom_up.res3.0``), as (N, C, H, W) or, in transformers, (N, H, W, C); all are
     recorded as (N, C, H, W). Hooks do nothing outside :meth:`record`.
 
     Args:
-        detector: any module with a detectron2 ``backbone``.
+        detector: any module with a detectron2 backbone; see :func:`find_backbone`.
 
     Attributes:
+        backbone: of the detector.
         shapes: name -> ShapeSpec with channels and stride, of everything but module paths.
         channels_last: names of features whose modules return (N, H, W, C).
         current: recording of the pass in progress, or None.
         stops_early: the pass in progress ends with the last required feature.
 
     Raises:
-        ValueError: the detector has no detectron2 backbone.
+        ValueError: the detector has no detectron2 backbone, or several.
     """
 
     def __init__(self, detector: nn.Module) -> None:
-        backbone = getattr(detector, "backbone", None)
-        if not hasattr(backbone, "output_shape"):
-            raise ValueError(
-                f"features of {type(detector).__name__} cannot be tapped: it has no detectron2 "
-                "`backbone` with output_shape()"
-            )
         self._detector = detector
-        self._backbone: nn.Module = backbone  # type: ignore[assignment]
+        self.backbone = backbone = find_backbone(detector)
         self._places: dict[str, tuple[nn.Module, Optional[str]]] = {}
         self._recorders: dict[nn.Module, _Recorder] = {}
         self._strides: dict[str, int] = {}
@@ -119,9 +139,9 @@ class FeatureTaps:
         self.channels_last: set[str] = set()
         self.current: Optional[Recording] = None
         self.stops_early = False
-        bodies = [self._backbone]
+        bodies = [self.backbone]
         if isinstance(getattr(backbone, "bottom_up", None), nn.Module):
-            bodies.append(backbone.bottom_up)  # type: ignore[union-attr]
+            bodies.append(backbone.bottom_up)  # type: ignore[arg-type]
         for body in bodies:
             for name, spec in body.output_shape().items():  # type: ignore[operator]
                 self._add(name, body, name, spec)
@@ -252,13 +272,13 @@ class FeatureTaps:
 
     def _run_blank(self, factor: int = 1) -> Optional[int]:
         """Run the backbone in evaluation mode on zeros; return the side, None if it cannot run."""
-        divisor = getattr(self._backbone, "size_divisibility", 0) or 1
+        divisor = getattr(self.backbone, "size_divisibility", 0) or 1
         size = -(-_PROBE_SIZE // divisor) * divisor * factor
-        parameter = next(self._backbone.parameters())
+        parameter = next(self.backbone.parameters())
         channels = getattr(self._detector, "pixel_mean", torch.zeros(3)).numel()
         try:
-            with evaluating(self._backbone), torch.enable_grad():
-                self._backbone(parameter.new_zeros(1, channels, size, size))
+            with evaluating(self.backbone), torch.enable_grad():
+                self.backbone(parameter.new_zeros(1, channels, size, size))
         except (AssertionError, NotImplementedError, RuntimeError):
             # For example a GPU-only layer while the model is on the CPU, or pictures of one size.
             return None

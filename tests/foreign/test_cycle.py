@@ -6,9 +6,11 @@ import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
+from detectron2.utils.events import EventStorage
 
+import drfpn_da
 from tests.foreign.conftest import Mine
-from tests.tiny_detectors import flat_outputs, make_inputs
+from tests.tiny_detectors import flat_outputs, make_inputs, make_target
 
 FEATURES = "MODEL.STRONG_WEAK.{}.FEATURES"
 BLOCKS = (
@@ -23,6 +25,7 @@ SEMANTIC = (
 PROJECTS = {
     "losses as DETR's, a head that migrates by version": ("StandInDetector", NESTED),
     "blocks in (N, H, W, C)": ("StandInDetector", BLOCKS),
+    "no backbone, no pixel_mean": ("StandInWithoutBackbone", NESTED),
     "mask classification": ("StandInMaskClassifier", SEMANTIC),
 }
 
@@ -62,3 +65,26 @@ def test_whole_cycle(config, project):
         expected = flat_outputs(resumed.model.eval()(inputs))
         found = flat_outputs(plain.eval()(inputs))
     assert all(torch.equal(a, b) for a, b in zip(expected, found)) and found
+
+
+@pytest.mark.parametrize("architecture", ["StandInDetector", "StandInWithoutBackbone"])
+def test_the_target_passes_the_backbone_alone(config, architecture):
+    cfg = config(architecture, *NESTED)
+    model = drfpn_da.adapt(build_model(cfg), cfg).train()
+    seen = []
+    model.head.score.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+    with EventStorage():
+        losses = model([*make_inputs(2), *make_target(3)])
+    assert seen == [2] and all(torch.isfinite(loss) for loss in losses.values())
+    # Alike pictures of both domains: the discriminators see the same features.
+    pictures = make_inputs(2)
+    alike = [{"image": x["image"], "domain": "target"} for x in pictures]
+    with EventStorage():
+        step = {}
+        handle = model.objectives["strong_weak"].register_forward_pre_hook(
+            lambda _m, inputs: step.update(step=inputs[0])
+        )
+        model([*pictures, *alike])
+        handle.remove()
+    for name, feature in step["step"].source.features.items():
+        assert torch.equal(feature, step["step"].target.features[name])

@@ -156,3 +156,14 @@ def test_channels_last_are_found_and_recorded_first():
     assert torch.equal(features["backbone.block"], last)
     assert features.mask("backbone.block").shape == (1, 1, *last.shape[2:])
     assert features["backbone.patches"].shape == last.shape
+
+
+def test_the_one_outermost_backbone_is_found(drfpn):
+    hidden = nn.Module()
+    hidden.core = nn.Sequential(nn.Identity(), nn.ModuleDict({"body": drfpn.backbone}))
+    taps = FeatureTaps(hidden)
+    assert taps.backbone is drfpn.backbone and "p4" in taps.shapes and "res4" in taps.shapes
+    assert taps.shape("core.1.body.fpn_output3") == taps.shapes["p3"]
+    hidden.other = Tokens()
+    with pytest.raises(ValueError, match=r"several Backbones, \['core\.1\.body', 'other'\]"):
+        FeatureTaps(hidden)

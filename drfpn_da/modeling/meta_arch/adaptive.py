@@ -17,7 +17,13 @@ from ..feature_taps import FeatureTaps
 from ..inner_keys import InnerKeys, InnerNames
 from ..objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
 from ..teacher import MeanTeacher
-from .domains import Inputs, picture_sizes, preprocess, split_domains
+from .domains import (
+    Inputs,
+    picture_sizes,
+    preprocess,  # noqa: F401  (objectives take it from here)
+    run_backbone,
+    split_domains,
+)
 from .labellers import check_teacher, refuse_two_labellers, refuse_without_labeller
 
 logger = logging.getLogger(__name__)
@@ -38,7 +44,7 @@ class AdaptiveModel(InnerNames):
     such as ``backbone``, the model answers too.
 
     Args:
-        detector: any detectron2 meta-architecture with a ``backbone``.
+        detector: any detectron2 meta-architecture with a backbone.
         objectives: in the order in which they are evaluated; with different names.
         teacher_decay: of the mean teacher.
         teacher_start_iter: until then the teacher equals the detector.
@@ -278,8 +284,7 @@ class AdaptiveModel(InnerNames):
                 losses = labeller.target_losses(self.detector, inputs)
             return DomainPass(inputs, features, losses)
         inputs = step.target_inputs
-        backbone: Any = self.detector.backbone
-        run = partial(backbone, preprocess(self.detector, inputs).tensor)
+        run = partial(run_backbone, self.detector, self._taps.backbone, inputs)
         return DomainPass(inputs, self._taps.collect(run, picture_sizes(inputs)))
 
 
