@@ -8,6 +8,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from ..config.combinations import ADAPTIVE
+from ..config.tree import own_view
 from .checked_mapper import Mapper
 from .two_stream import TwoStreamLoader, build_target_loader
 from .validate import check_registered, require_target
@@ -35,6 +36,7 @@ def add_target(loader: Iterable[Any], cfg: CfgNode, target_mapper: Mapper | None
         ValueError: there is none, or no picture in it; the baseline "oracle" with a loader of other
             data sets; when a batch is made, a mapper that reads labels.
     """
+    cfg = own_view(cfg)
     node = cfg.MODEL.ADAPT
     if node.BASELINE == "oracle":
         _check_oracle(cfg)

@@ -9,6 +9,7 @@ from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
 from torch import nn
 
+from ..config.tree import own_view
 from .dense_label_hook import build_dense_label_hooks
 from .hooks import StepSeed
 from .mix_pictures import build_mix_pictures
@@ -43,6 +44,7 @@ def add_hooks(
     theirs = list(given)
     if any(isinstance(hook, StepSeed) for hook in theirs):
         return theirs
+    cfg = own_view(cfg)
     ours: list[HookBase] = [
         UnclaimedKeys(cfg),
         *build_dense_label_hooks(cfg),

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..config import check_config
 from ..config.combinations import asks_for_adaptation
+from ..config.tree import own_view
 from .meta_arch import AdaptiveModel
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ def adapt(model: nn.Module, cfg: CfgNode) -> nn.Module:
         ValueError: a value out of range; an objective does not fit the detector; names the key.
         KeyError: no such objective, or feature.
     """
+    cfg = own_view(cfg)
     check_config(cfg)
     if isinstance(model, AdaptiveModel) or not asks_for_adaptation(cfg):
         return model

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.data import DatasetMapper, build_detection_train_loader
+from detectron2.data import transforms as T
 from detectron2.modeling import build_model
+from detectron2.solver.build import get_default_optimizer_params
 from detectron2.utils.events import EventStorage
 
 import drfpn_da
@@ -88,3 +91,53 @@ def test_the_target_passes_the_backbone_alone(config, architecture):
         handle.remove()
     for name, feature in step["step"].source.features.items():
         assert torch.equal(feature, step["step"].target.features[name])
+
+
+def test_a_checkpoint_of_the_first_format_loads_as_in_the_plain_detector(config, tmp_path):
+    """Its head says by its version that `cls` is `score` now; what is called so, is not."""
+    cfg = config("StandInDetector", *NESTED, "MODEL.TEACHER.ENABLED", True)
+    plain = build_model(cfg)
+    old = {name: torch.rand_like(tensor) for name, tensor in plain.state_dict().items()}
+    for end in ("weight", "bias"):
+        old[f"head.cls.{end}"] = torch.rand_like(old[f"head.score.{end}"])
+    torch.save({"model": old}, tmp_path / "old.pth")
+    adapted = drfpn_da.adapt(build_model(cfg), cfg)
+    for model in (plain, adapted):
+        DetectionCheckpointer(model).load(str(tmp_path / "old.pth"))
+    assert torch.equal(plain.head.score.weight, old["head.cls.weight"])
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(adapted.state_dict()[name], tensor), name
+        assert torch.equal(adapted.state_dict()[f"teacher.{name}.ema"], tensor), name
+
+
+class ByName(Mine):
+    """Rates by the beginning of a parameter's name; a loader that asks for the architecture."""
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        def factor(name):
+            return 0.1 if name.startswith(("backbone.blocks", "backbone.pos_embed")) else 1.0
+
+        groups = get_default_optimizer_params(model, base_lr=0.01, lr_factor_func=factor)
+        return torch.optim.AdamW(groups)
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        assert cfg.MODEL.META_ARCHITECTURE == "StandInDetector"
+        mapper = DatasetMapper(cfg, True, augmentations=[T.RandomBrightness(0.5, 1.5)])
+        return drfpn_da.add_target(build_detection_train_loader(cfg, mapper=mapper), cfg)
+
+
+def test_what_is_chosen_by_name_stays_chosen(config):
+    trainer = ByName(config("StandInDetector", *BLOCKS))
+    rates = {id(p): g["initial_lr"] for g in trainer.optimizer.param_groups for p in g["params"]}
+    slow = {n for n, p in trainer.model.named_parameters() if rates[id(p)] < 0.01}
+    assert slow == {
+        n for n, _ in trainer.model.detector.named_parameters() if "block" in n or "pos" in n
+    }
+    trainer.max_iter = 1
+    trainer._hooks = []
+    trainer.train()
+    batch = next(iter(trainer._trainer._data_loader_iter))
+    assert [x.get("domain") for x in batch] == [None, None, "target", "target"]
+    assert all(x["image"].shape[1:] == (x["height"], x["width"]) for x in batch[:2])

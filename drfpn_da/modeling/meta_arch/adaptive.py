@@ -12,7 +12,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ...compat import in_nested_storage
+from ...compat import in_nested_storage, register_if_free
 from ..feature_taps import FeatureTaps
 from ..inner_keys import InnerKeys, InnerNames
 from ..objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 BASELINES = ("", "source_only", "oracle")
 
 
-@META_ARCH_REGISTRY.register()
+@register_if_free(META_ARCH_REGISTRY)
 class AdaptiveModel(InnerNames):
     """A detector, the objectives beside it, and perhaps its mean teacher.
 

@@ -13,6 +13,7 @@ from detectron2.structures import Boxes
 from fvcore.nn import giou_loss
 from torch import Tensor
 
+from ...compat import register_if_free
 from ...functional import at_least_float32
 from ...functional.centerness import centerness as centerness_of
 from ..dense_heads import SlenderFCOSHead
@@ -193,5 +194,4 @@ def _build_head(node: CfgNode, inputs: list) -> FCOSHead:
     )
 
 
-if "FCOS" not in META_ARCH_REGISTRY:
-    META_ARCH_REGISTRY.register(FCOS)
+register_if_free(META_ARCH_REGISTRY)(FCOS)
