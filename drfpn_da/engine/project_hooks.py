@@ -13,7 +13,7 @@ from ..config.tree import own_view
 from .dense_label_hook import build_dense_label_hooks
 from .hooks import StepSeed
 from .mix_pictures import build_mix_pictures
-from .model_selection import best_checkpointers
+from .model_selection import best_checkpointers, refuse_precise_norms
 from .pseudo_label_monitor import build_pseudo_label_monitors
 from .relabel_hook import build_relabel_hooks
 from .soft_label_hook import build_soft_label_hooks
@@ -44,6 +44,7 @@ def add_hooks(
     theirs = list(given)
     if any(isinstance(hook, StepSeed) for hook in theirs):
         return theirs
+    refuse_precise_norms(theirs, model)
     cfg = own_view(cfg)
     ours: list[HookBase] = [
         UnclaimedKeys(cfg),

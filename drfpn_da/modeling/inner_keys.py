@@ -81,8 +81,18 @@ class InnerNames(nn.Module):
 
     The child that :class:`InnerKeys` hides, and what is in it, goes by its own names: rates and
     decays that others choose by a parameter's name stay what they are. An ``ending`` is of
-    checkpoints alone.
+    checkpoints alone. What the child has as an attribute, this module answers too.
     """
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the hidden child has under this name, such as ``backbone``."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            hidden = self.__dict__.get("_hidden_child", name)
+            if name == hidden or name.startswith("__"):  # not built yet, or of the type
+                raise
+            return getattr(getattr(self, hidden), name)
 
     def named_modules(
         self, memo: Optional[set[nn.Module]] = None, prefix: str = "", remove_duplicate: bool = True

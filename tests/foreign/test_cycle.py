@@ -7,6 +7,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.data import DatasetMapper, build_detection_train_loader
 from detectron2.data import transforms as T
+from detectron2.engine import HookBase
 from detectron2.modeling import build_model
 from detectron2.solver.build import get_default_optimizer_params
 from detectron2.utils.events import EventStorage
@@ -141,3 +142,32 @@ def test_what_is_chosen_by_name_stays_chosen(config):
     batch = next(iter(trainer._trainer._data_loader_iter))
     assert [x.get("domain") for x in batch] == [None, None, "target", "target"]
     assert all(x["image"].shape[1:] == (x["height"], x["width"]) for x in batch[:2])
+
+
+def test_a_validation_loss_is_of_labels_alone(config):
+    cfg = config("StandInDetector", *NESTED, "MODEL.TEACHER.ENABLED", True)
+    cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS, cfg.DATASETS.TEST = 2, (1,), ()
+    seen = []
+
+    class ValidationLoss(HookBase):
+        def after_step(self):
+            with EventStorage(), torch.no_grad():
+                seen.append(self.trainer.model(make_inputs(2)))
+
+    trainer = Mine(cfg)
+    trainer.register_hooks([ValidationLoss()])
+    trainer.train()
+    assert [set(losses) for losses in seen] == [{"loss_ce", "loss_bbox"}] * 2
+    assert trainer.model.teacher.updates == 1
+
+
+@pytest.mark.parametrize("trainer", [Mine, drfpn_da.Trainer])
+def test_precise_norms_are_refused_before_training(config, trainer):
+    """detectron2's hook would stop at the second batch that a norm sees in one pass."""
+    cfg = config("AdaptiveModel", *NESTED, "TEST.PRECISE_BN.ENABLED", True)
+    cfg.MODEL.ADAPT.DETECTOR = "StandInDetector"
+    cfg.MODEL.RESNETS.NORM, cfg.TEST.EVAL_PERIOD, cfg.SEED = "BN", 1, 3
+    with pytest.raises(ValueError, match=r"TEST\.PRECISE_BN\.ENABLED .* write False"):
+        trainer(cfg)
+    cfg.MODEL.RESNETS.NORM = "GN"  # nothing to measure
+    trainer(cfg)

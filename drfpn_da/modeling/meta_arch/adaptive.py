@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Optional
 
+import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
@@ -172,17 +173,11 @@ class AdaptiveModel(InnerNames):
         """Device of the detector."""
         return next(self.detector.parameters()).device
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what the detector has under this name, such as ``backbone``."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "detector":  # not built yet
-                raise
-            return getattr(self.detector, name)
-
     def forward(self, batched_inputs: Inputs) -> Any:
         """Return losses by name in training, the detector's outputs in evaluation.
+
+        Without gradients, pictures of the source alone give the losses of the detector: those of a
+        validation.
 
         Args:
             batched_inputs: data set dicts; in training at least one of the source domain.
@@ -251,6 +246,8 @@ class AdaptiveModel(InnerNames):
 
     def _train(self, batched_inputs: Inputs) -> dict[str, Tensor]:
         source, target = split_domains(batched_inputs)
+        if not target and not torch.is_grad_enabled():
+            return dict(self.detector(source))
         iteration = get_event_storage().iter
         self.move_teacher(iteration)
         active = [o for o in self._objectives() if iteration >= o.start_iter]
