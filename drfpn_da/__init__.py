@@ -7,17 +7,52 @@ trees whose Cityscapes modules import an unpublished path; nothing else.
 from . import _check_environment  # noqa: F401  (first: one clear message if detectron2 does not fit)
 
 # isort: split
+import importlib as _importlib
+from typing import Any as _Any
+
 from . import (
     checkpoint,  # noqa: F401  (registers drfpn-da:// weights)
-    data,  # noqa: F401  (registers the data sets)
     model_zoo,
 )
 from . import modeling as _modeling  # noqa: F401  (registers the models)
 from . import objectives as _objectives  # noqa: F401  (registers the objectives)
 from .compat import install_cityscapes_bridge as _install_cityscapes_bridge
 from .config import add_drfpn_da_config, setup_cfg
+from .data import (  # (registers the data sets)
+    add_target,
+    build_two_stream_loader,
+    register_coco_json,
+    register_image_folder,
+)
+from .modeling import AdaptiveModel, adapt
+from .objectives import OBJECTIVE_REGISTRY, Objective
 
 _install_cityscapes_bridge()
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "add_drfpn_da_config", "model_zoo", "setup_cfg"]
+#: Names of the engine, which is imported when one of them is asked for.
+_OF_ENGINE = ("Trainer", "add_hooks", "start_run")
+__all__ = [
+    "OBJECTIVE_REGISTRY",
+    "AdaptiveModel",
+    "Objective",
+    "Trainer",
+    "__version__",
+    "adapt",
+    "add_drfpn_da_config",
+    "add_hooks",
+    "add_target",
+    "build_two_stream_loader",
+    "model_zoo",
+    "register_coco_json",
+    "register_image_folder",
+    "setup_cfg",
+    "start_run",
+]
+
+
+def __getattr__(name: str) -> _Any:
+    """Import what belongs to the engine at its first use: importing the package stays light."""
+    if name not in _OF_ENGINE:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(_importlib.import_module(".engine", __name__), name)

@@ -12,6 +12,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import inspect
+import logging
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -19,6 +20,11 @@ from typing import Any, Callable
 
 import numpy as np
 from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+#: Before names of parts that another package has taken.
+PREFIX = "drfpn_da_"
 
 # --------------------------------------------------------------------------------------------------
 # Cityscapes: some detectron2 trees import the scripts under a path that was never published
@@ -87,6 +93,35 @@ def install_cityscapes_bridge() -> None:
     """
     if not any(isinstance(finder, _CityscapesFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _CityscapesFinder())
+
+
+# --------------------------------------------------------------------------------------------------
+# Registries
+# --------------------------------------------------------------------------------------------------
+
+
+def register_if_free(registry: Any) -> Callable[[Any], Any]:
+    """Return a decorator that registers a part in one of detectron2's registries.
+
+    Where another package has taken its name, the part is registered under that name with
+    :data:`PREFIX` in front, and a warning says so.
+    """
+
+    def register(part: Any) -> Any:
+        name = part.__name__
+        if name in registry:
+            logger.warning(
+                "'%s' is another package's in the registry %s: drfpn_da's is '%s' there; write "
+                "that name in configs that mean it",
+                name,
+                registry._name,
+                PREFIX + name,
+            )
+            name = PREFIX + name
+        registry._do_register(name, part)
+        return part
+
+    return register
 
 
 # --------------------------------------------------------------------------------------------------
@@ -188,6 +223,20 @@ def default_trainer_parts(**parts: Any) -> Iterator[None]:
         yield
     finally:
         vars(defaults).update(originals)
+
+
+def has_event_storage() -> bool:
+    """Return whether a training has opened an ``EventStorage``."""
+    from detectron2.utils import events
+
+    return bool(events._CURRENT_STORAGE_STACK)
+
+
+def in_nested_storage() -> bool:
+    """Return whether an ``EventStorage`` is open within that of the training."""
+    from detectron2.utils import events
+
+    return len(events._CURRENT_STORAGE_STACK) > 1
 
 
 def train_loader_arguments(cfg: Any, mapper: Any = None, **given: Any) -> dict[str, Any]:

@@ -61,8 +61,12 @@ def parts_table(model: nn.Module, inputs: list[dict] | None) -> list[list[Any]]:
     flops: Counter[str] = Counter()
     if inputs is not None:
         analysis = count_flops(model, inputs)
-        by_module = {k[len("model.") :]: v for k, v in analysis.by_module().items()}
-        depth = {name: 2 for name, child in model.named_children() if any(child.children())}
+        by_module = {
+            name[len("model.") :].removeprefix("detector."): count
+            for name, count in analysis.by_module().items()
+        }
+        children = [*model.named_children(), *getattr(model, "detector", model).named_children()]
+        depth = {name: 2 for name, child in children if any(child.children())}
         for name, count in by_module.items():
             if name and name.count(".") + 1 == depth.get(name.split(".")[0], 1):
                 flops[part_of(name)] += count

@@ -32,6 +32,12 @@ def configured_detector(cfg: CfgNode) -> str:
     return (ADAPTIVE[name] or cfg.MODEL.ADAPT.DETECTOR) if name in ADAPTIVE else name
 
 
+def asks_for_adaptation(cfg: CfgNode) -> bool:
+    """Return whether ``MODEL.ADAPT`` or ``MODEL.TEACHER`` asks for anything beside a detector."""
+    adapt = cfg.MODEL.ADAPT
+    return bool(adapt.OBJECTIVES or adapt.BASELINE) or has_teacher(cfg)
+
+
 @dataclass(frozen=True)
 class Need:
     """A value of a key that only some detectors can follow.
@@ -134,7 +140,7 @@ def late_teachers(cfg: CfgNode) -> Iterator[str]:
     if model.META_ARCHITECTURE == "DepthMixSegmentor":
         names.add("DepthMix")
     labels = model.PSEUDO_LABEL
-    if labels.REGULARISE_ONLY or (labels.STORE.ENABLED and not _has_teacher(cfg)):
+    if labels.REGULARISE_ONLY or (labels.STORE.ENABLED and not has_teacher(cfg)):
         names.discard("DensePseudoLabel")
     for name in sorted(names & set(LABELLERS)):
         key = LABELLERS[name]
@@ -143,7 +149,7 @@ def late_teachers(cfg: CfgNode) -> Iterator[str]:
             yield message
 
 
-def _has_teacher(cfg: CfgNode) -> bool:
+def has_teacher(cfg: CfgNode) -> bool:
     """Whether there is a teacher though no objective asks for one."""
     return bool(cfg.MODEL.TEACHER.ENABLED or cfg.MODEL.TEACHER.EVAL == "teacher")
 

@@ -6,7 +6,7 @@ import argparse
 import ast
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Callable
 
 import torch
 from detectron2.config import CfgNode, get_cfg
@@ -28,19 +28,23 @@ def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def setup_cfg(args: argparse.Namespace) -> CfgNode:
+def setup_cfg(
+    args: argparse.Namespace, add_config: Sequence[Callable[[CfgNode], Any]] = ()
+) -> CfgNode:
     """Build the config that the command line describes.
 
-    detectron2's defaults, the keys of DeepLab and of drfpn_da, then ``args.config_file`` (a path or
-    a name known to :mod:`drfpn_da.model_zoo`) and ``args.opts``. The data sets of
-    ``DATASETS.REGISTER`` and ``args.register``, and the folders of ``DATASETS.REGISTER_IMAGES`` and
-    ``args.register_images``, are registered. Without CUDA, ``MODEL.DEVICE`` becomes "cpu"; where
-    training sets have run-length masks, ``INPUT.MASK_FORMAT`` becomes "bitmask".
+    detectron2's defaults, the keys of DeepLab, of ``add_config`` and of drfpn_da, then
+    ``args.config_file`` (a path or a name known to :mod:`drfpn_da.model_zoo`) and ``args.opts``.
+    The data sets of ``DATASETS.REGISTER`` and ``args.register``, and the folders of
+    ``DATASETS.REGISTER_IMAGES`` and ``args.register_images``, are registered. Without CUDA,
+    ``MODEL.DEVICE`` becomes "cpu"; where training sets have run-length masks,
+    ``INPUT.MASK_FORMAT`` becomes "bitmask".
 
     Args:
         args: what :func:`argument_parser` returned; ``config_file``, ``opts``, ``register`` and
             ``register_images`` are read and may be absent. ``config_file`` is replaced by the path
             of a name.
+        add_config: functions that add the keys of other projects to a config, in this order.
 
     Returns:
         A frozen config.
@@ -51,7 +55,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         ValueError: a value of the wrong type or out of range, methods that do not go together, or
             an option without a value.
     """
-    cfg = base_cfg()
+    cfg = base_cfg(add_config)
     if getattr(args, "config_file", ""):
         args.config_file = find_config_file(args.config_file)
         merge_file(cfg, args.config_file)
@@ -75,8 +79,11 @@ def _fit_mask_format(cfg: CfgNode) -> None:
     fit_mask_format(cfg)
 
 
-def base_cfg() -> CfgNode:
-    """Return detectron2's defaults with the keys of DeepLab, if installed, and of drfpn_da."""
+def base_cfg(add_config: Sequence[Callable[[CfgNode], Any]] = ()) -> CfgNode:
+    """Return detectron2's defaults with the keys of DeepLab, if installed, and of drfpn_da.
+
+    Those of ``add_config`` come before ours, which leave keys that are there as they are.
+    """
     cfg = get_cfg()
     try:
         from detectron2.projects.deeplab import add_deeplab_config
@@ -84,6 +91,8 @@ def base_cfg() -> CfgNode:
         logger.debug("detectron2's DeepLab project is not installed")
     else:
         add_deeplab_config(cfg)
+    for add in add_config:
+        add(cfg)
     add_drfpn_da_config(cfg)
     return cfg
 

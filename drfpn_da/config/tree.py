@@ -8,6 +8,7 @@ as ``MODEL.BACKBONE.NAME``. ``docs/configs.md`` is generated from these files.
 from __future__ import annotations
 
 import copy
+import logging
 
 from detectron2.config import CfgNode
 
@@ -31,6 +32,8 @@ from .keys import (
 from .rules import Node, Rule
 from .safe_yaml import read_safely
 
+logger = logging.getLogger(__name__)
+
 #: Modules with keys, in the order in which the documentation shows them.
 FILES = (
     drfpn,
@@ -48,6 +51,8 @@ FILES = (
     fcos,
     common,
 )
+#: Node of the keys whose names another package has taken.
+ELSEWHERE = "DRFPN_DA"
 TOP_NODES = ("MODEL", "DATASETS", "INPUT", "SOLVER", "TEST")
 
 
@@ -79,23 +84,84 @@ def add_drfpn_da_config(cfg: CfgNode) -> None:
     """Add every key of drfpn_da to ``cfg`` in place, all methods off.
 
     Idempotent and independent of order: a key that is already there, whoever put it there, keeps
-    its value. Call it between ``get_cfg()`` and ``cfg.merge_from_file(...)``, which from then on
-    refuses files that would run code.
+    its value. Where that is a value that ours cannot have, or a node where ours is a value (or the
+    other way round), the name stays the other package's: ours stands below :data:`ELSEWHERE`
+    (``DRFPN_DA.WANDB.ENABLED``), and a warning says so. Call it between ``get_cfg()`` and
+    ``cfg.merge_from_file(...)``, which from then on refuses files that would run code.
     """
     frozen = cfg.is_frozen()
     cfg.defrost()
-    _add_missing(cfg, get_defaults())
+    # Later, a value that cannot be is a mistake of the user, for check_config to find.
+    first = "ADAPT" not in cfg.MODEL
+    taken = [key for key, rule in RULES.items() if not _place(cfg, key, rule, first)]
+    for key in taken:
+        node = cfg.setdefault(ELSEWHERE, CfgNode())
+        if _place(node, key, RULES[key], False) and first:
+            logger.warning(
+                "the config key %s is another package's: drfpn_da's is %s.%s",
+                key,
+                ELSEWHERE,
+                key,
+            )
     read_safely(cfg)
     if frozen:
         cfg.freeze()
 
 
-def _add_missing(target: CfgNode, source: CfgNode) -> None:
-    for key, value in source.items():
-        if key not in target:
-            target[key] = value
-        elif isinstance(value, CfgNode) and isinstance(target[key], CfgNode):
-            _add_missing(target[key], value)
+def _place(cfg: CfgNode, key: str, rule: Rule, foreign: bool) -> bool:
+    """Put a key's default where there is none; return whether the key is ours to use.
+
+    Args:
+        cfg: is changed.
+        key: full name.
+        rule: of the key.
+        foreign: a value that is there was put there by another package.
+    """
+    node = cfg
+    *parents, name = key.split(".")
+    for parent in parents:
+        node = node.setdefault(parent, CfgNode())
+        if not isinstance(node, CfgNode):
+            return False
+    if name not in node:
+        node[name] = copy.deepcopy(rule.default)
+    value = node[name]
+    return not isinstance(value, CfgNode) and (rule.accepts(value) or not foreign)
+
+
+def own_view(cfg: CfgNode) -> CfgNode:
+    """Return a copy of a config in which every key of drfpn_da has its own name.
+
+    Those below :data:`ELSEWHERE` take the places of other packages'; those that another package
+    has removed, by putting a node of its own over ours, have their defaults.
+    """
+    view = cfg.clone()
+    view.defrost()
+    add_drfpn_da_config(view)
+    _move_home(view)
+    # Read by the trainer of drfpn_da alone; in another, the name may be of an optimiser of its own.
+    rule = RULES["SOLVER.OPTIMIZER"]
+    if not rule.accepts(view.SOLVER.OPTIMIZER):
+        view.SOLVER.OPTIMIZER = rule.default
+    if cfg.is_frozen():
+        view.freeze()
+    return view
+
+
+def _move_home(cfg: CfgNode) -> None:
+    elsewhere = cfg.get(ELSEWHERE, {})
+    for key in RULES:
+        *parents, name = key.split(".")
+        source, target = elsewhere, cfg
+        for parent in parents:
+            source = source.get(parent, {})
+        if name not in source:
+            continue
+        for parent in parents:
+            if not isinstance(target.get(parent), CfgNode):
+                target[parent] = CfgNode()
+            target = target[parent]
+        target[name] = source[name]
 
 
 def check_config(cfg: CfgNode) -> None:
@@ -110,6 +176,10 @@ def check_config(cfg: CfgNode) -> None:
     Raises:
         ValueError: every value that cannot be, a line for each: key, value, what to write.
     """
+    if ELSEWHERE in cfg:
+        cfg = cfg.clone()
+        cfg.defrost()
+        _move_home(cfg)
     wrong = [
         f"{key} is {value!r}; write {rule.wanted}"
         for key, rule in RULES.items()

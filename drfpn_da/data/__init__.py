@@ -6,6 +6,7 @@ from .labelled_share import LabelledShareSampler
 from .loader import build_train_loader
 from .patch_loader import PatchPool, build_patch_loader, split_patches
 from .patches import PatchMapper
+from .project_loader import add_target
 from .sequences import NeighbourMapper, SequenceMapper, build_sequence_loader, get_sequence_dicts
 from .two_stream import (
     build_adaptation_loader,
@@ -24,6 +25,7 @@ __all__ = [
     "PatchPool",
     "NeighbourMapper",
     "SequenceMapper",
+    "add_target",
     "build_adaptation_loader",
     "build_patch_loader",
     "build_sequence_loader",

@@ -22,8 +22,9 @@ from detectron2.data.build import trivial_batch_collator, worker_init_reset_seed
 from detectron2.data.common import AspectRatioGroupedDataset, DatasetFromList
 from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
 
-from ..compat import global_indices, train_loader_arguments
+from ..compat import global_indices, has_event_storage, train_loader_arguments
 from ..files import real_names
 from .checked_mapper import CheckedMapper, Mapper
 from .indexed import IndexedMapper, load_indexed_from_config
@@ -132,19 +133,21 @@ class TrainLoader:
     trainer which learns its iteration from a checkpoint goes on with the data that belong there.
 
     Attributes:
-        start_iter: iteration whose batch comes first.
+        start_iter: iteration whose batch comes first; None: that of the ``EventStorage`` in which
+            the first batch is asked for, which a trainer that resumes has opened; 0 without one.
         file_names: pictures of the batch given out last.
     """
 
     def __init__(self, dataset: SeededMapDataset, batches: GlobalBatches, **kwargs: Any) -> None:
         self.dataset = dataset
         self.batches = batches
-        self.start_iter = 0
+        self.start_iter: int | None = None
         self.file_names: list[str] = []
         self._kwargs = kwargs
 
     def __iter__(self) -> Iterator[list[dict]]:
-        share = ProcessShare(self.batches, self.start_iter, comm.get_rank(), comm.get_world_size())
+        start = current_iteration() if self.start_iter is None else self.start_iter
+        share = ProcessShare(self.batches, start, comm.get_rank(), comm.get_world_size())
         # The generator of its own keeps the loader from drawing on the model's random numbers.
         loader = torchdata.DataLoader(
             self.dataset,
@@ -156,6 +159,11 @@ class TrainLoader:
         for batch in loader:
             self.file_names = [str(sample.get("file_name", "?")) for sample in batch]
             yield batch
+
+
+def current_iteration() -> int:
+    """Return the iteration of the training that runs, 0 if none does."""
+    return int(get_event_storage().iter) if has_event_storage() else 0
 
 
 def _from_config(

@@ -60,7 +60,12 @@ class TargetMapper:
         Raises:
             ValueError: the mapper got labels from elsewhere.
         """
-        sample: dict[str, Any] | None = self._mapper(picture_only(record, self._keep))
+        picture = picture_only(record, self._keep)
+        try:
+            sample: dict[str, Any] | None = self._mapper(picture)
+        except Exception as error:
+            self._explain(error)
+            raise
         if sample is None:
             return None
         labels = [key for key in LABELS if key in sample]
@@ -71,6 +76,26 @@ class TargetMapper:
             )
         sample["domain"] = "target"
         return sample
+
+    def _explain(self, error: Exception) -> None:
+        """Raise ValueError if a mapper failed for want of a label."""
+        text = str(error)  # that of a KeyError is the key in quotes
+        names = [name for name in LABELS if f"'{name}'" in text or f'"{name}"' in text]
+        if names:
+            raise ValueError(
+                f"the mapper of target pictures, {_name_of(self._mapper)}, reads '{names[0]}' "
+                f"({type(error).__name__}: {error}), but target pictures come without labels: give "
+                "them a mapper that reads the picture alone "
+                "(drfpn_da.add_target(loader, cfg, target_mapper=...); default: detectron2's "
+                "DatasetMapper)"
+            ) from error
+
+
+def _name_of(mapper: Any) -> str:
+    """Return the name of the innermost mapper, in those that wrap it."""
+    while hasattr(mapper, "_mapper"):
+        mapper = mapper._mapper
+    return getattr(mapper, "__name__", type(mapper).__name__)
 
 
 def _refuse_augmentations_by_labels(augmentations: Iterable[Any]) -> None:

@@ -7,7 +7,7 @@ the same with and without a target, and either stream is a function of seed and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -34,32 +34,44 @@ COMPARED = 2000
 
 
 class TwoStreamLoader:
-    """Endless iterable of batches, source samples first; target samples say so in ``domain``.
+    """Iterable of batches, source samples first; target samples say so in ``domain``.
+
+    It ends with the source; a :class:`TrainLoader` has no end.
 
     Args:
-        source: loader of labelled samples.
+        source: loader of labelled samples, or any other iterable of batches (``list[dict]``), which
+            begins where it likes.
         target: loader of target samples.
     """
 
-    def __init__(self, source: TrainLoader, target: TrainLoader) -> None:
-        self.source, self.target = source, target
+    def __init__(self, source: Iterable[Any], target: TrainLoader) -> None:
+        self.source: Any = source
+        self.target = target
 
     @property
-    def start_iter(self) -> int:
-        """Iteration whose batch comes first, of both streams."""
-        return self.source.start_iter
+    def start_iter(self) -> int | None:
+        """Iteration whose batch comes first, of both streams; see :class:`TrainLoader`."""
+        return self.target.start_iter
 
     @start_iter.setter
-    def start_iter(self, iteration: int) -> None:
-        self.source.start_iter = self.target.start_iter = iteration
+    def start_iter(self, iteration: int | None) -> None:
+        self.target.start_iter = iteration
+        if hasattr(self.source, "start_iter"):
+            self.source.start_iter = iteration
 
     @property
     def file_names(self) -> list[str]:
-        """Pictures of the batch given out last."""
-        return [*self.source.file_names, *self.target.file_names]
+        """Pictures of the batch given out last, as far as the loaders tell."""
+        return [*getattr(self.source, "file_names", ()), *self.target.file_names]
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
         for source, target in zip(self.source, self.target):
+            if not isinstance(source, (list, tuple)):
+                raise TypeError(
+                    f"the training loader gives a {type(source).__name__}, but target pictures are "
+                    "added to batches that are lists of data set dicts: give add_target a loader "
+                    "of such batches"
+                )
             yield [*source, *target]
 
 

@@ -58,7 +58,8 @@ def validate_datasets(cfg: CfgNode) -> None:
         and cfg.DATASETS.TARGET
     ):
         logger.warning(
-            "DATASETS.TARGET %s is not used: only MODEL.META_ARCHITECTURE %s adapts to a target",
+            "DATASETS.TARGET %s is not used: only MODEL.META_ARCHITECTURE %s, or a trainer that "
+            "calls drfpn_da.adapt and add_target, adapts to a target",
             list(cfg.DATASETS.TARGET),
             " or ".join(ADAPTIVE),
         )

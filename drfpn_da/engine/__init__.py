@@ -10,7 +10,9 @@ from .grid_features import pool_grid_features
 from .hooks import BestCheckpointer, PredictionPictures, RunningNormalizer, StepSeed
 from .launch import launch
 from .lazy import evaluate_lazy, start_lazy_run, train_lazy
+from .optimizer import build_optimizer
 from .other_evaluation import WithOtherEvaluation
+from .project_hooks import add_hooks
 from .relabel_hook import SCNRelabelHook
 from .run import start_run
 from .scaling import scale_to_processes
@@ -33,8 +35,10 @@ __all__ = [
     "Trainer",
     "WandbWriter",
     "accumulate_gradients",
+    "add_hooks",
     "amp_trainer",
     "build_ddp_model",
+    "build_optimizer",
     "clip_gradients",
     "evaluate_lazy",
     "launch",

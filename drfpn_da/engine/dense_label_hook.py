@@ -17,7 +17,7 @@ from ..data.checked_mapper import CheckedMapper
 from ..data.two_stream import get_target_dicts
 from ..labels import DenseLabelStore
 from ..modeling import AdaptiveModel
-from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
+from ..modeling.meta_arch.domains import picture_sizes, preprocess
 from ..modeling.sem_seg_logits import semantic_logits
 from ..objectives import DensePseudoLabel
 from .step import unwrap

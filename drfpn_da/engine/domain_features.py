@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..functional import masked_mean
 from ..modeling import FeatureTaps
-from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
+from ..modeling.meta_arch.domains import picture_sizes, preprocess
 from .step import detector_of
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from detectron2.evaluation import inference_context
 from torch import Tensor, nn
 
-from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
+from ..modeling.meta_arch.domains import picture_sizes, preprocess
 from .step import detector_of
 
 

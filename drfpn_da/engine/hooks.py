@@ -71,6 +71,13 @@ class RunningNormalizer(HookBase):
     def load_state_dict(self, state: dict[str, list[float] | float]) -> None:
         """Go on from saved numbers; with another number of processes, from their mean."""
         detectors = self._detectors()
+        # Older checkpoints have the names of modules with "detector" in them.
+        state = {
+            name
+            if name in detectors
+            else ".".join(part for part in name.split(".") if part != "detector"): saved
+            for name, saved in state.items()
+        }
         for name in detectors.keys() & state.keys():
             saved = state[name]
             numbers = saved if isinstance(saved, list) else [saved]  # one, in older checkpoints

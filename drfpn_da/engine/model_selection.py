@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
+from detectron2.engine import HookBase, hooks
 from detectron2.modeling import GeneralizedRCNN
 from torch import nn
 
@@ -37,6 +38,20 @@ def check_evaluation(cfg: CfgNode, model: nn.Module) -> None:
         other_evaluation(model, "TEST.EVAL_BOTH")
     if cfg.TEST.AUG.ENABLED:
         detector_for_tta(cfg, model)
+
+
+def refuse_precise_norms(stock: Iterable[HookBase | None], model: nn.Module) -> None:
+    """Raise ValueError if detectron2's PreciseBN is to run a model of two domains.
+
+    It takes a norm that sees a second batch in one pass for a mistake, and stops the training.
+    """
+    plain = unwrap(model)
+    two_passes = isinstance(plain, AdaptiveModel) and len(plain.objectives)
+    if two_passes and any(isinstance(hook, hooks.PreciseBN) for hook in stock):
+        raise ValueError(
+            "TEST.PRECISE_BN.ENABLED measures norms that see one batch in a pass, but an adapted "
+            "model shows them source and target: write False; its running statistics are of both"
+        )
 
 
 def with_sliding_window(cfg: CfgNode, model: nn.Module) -> nn.Module:

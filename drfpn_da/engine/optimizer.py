@@ -66,8 +66,7 @@ def scale_rates(groups: Groups, model: nn.Module, factors: Sequence[Sequence[Any
     Raises:
         ValueError: a beginning fits no parameter.
     """
-    # As in checkpoints of AdaptiveModel, where the detector's names stand by themselves.
-    names = {id(p): n.removeprefix("detector.") for n, p in model.named_parameters()}
+    names = {id(p): n for n, p in model.named_parameters()}
     for beginning, _ in factors:
         if not any(name.startswith(beginning) for name in names.values()):
             raise ValueError(

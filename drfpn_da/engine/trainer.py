@@ -46,6 +46,7 @@ from .model_selection import (
     best_checkpointers,
     check_evaluation,
     detector_for_tta,
+    refuse_precise_norms,
     with_other_evaluation,
     with_sliding_window,
 )
@@ -224,6 +225,7 @@ class Trainer(DefaultTrainer):
             check_evaluation(cfg, self.model)
         relabelling = build_relabel_hooks(cfg, self.model)
         stock = super().build_hooks()
+        refuse_precise_norms(stock, self.model)
         # PreciseBN gives each process statistics of its own again; what comes next saves them.
         precise = [i for i, hook in enumerate(stock) if isinstance(hook, hooks.PreciseBN)]
         stock.insert(precise[0] + 1 if precise else 0, SharedStatistics())

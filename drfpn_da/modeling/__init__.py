@@ -1,5 +1,6 @@
 """Models: importing this registers them in detectron2's registries."""
 
+from .adaptation import adapt
 from .backbone import DRFPN, DRFPNNeck, LastLevelP6P7, MobileNetV2, TimmBackbone
 from .dense_heads import SlenderFCOSHead
 from .depth import (
@@ -31,6 +32,7 @@ from .teacher import MeanTeacher
 
 __all__ = [
     "AdaptiveModel",
+    "adapt",
     "DepthMixSegmentor",
     "DRFPN",
     "FCOS",

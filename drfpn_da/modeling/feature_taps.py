@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 
 import torch
 from detectron2.layers import ShapeSpec
+from detectron2.modeling import Backbone
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -35,6 +36,30 @@ def evaluating(model: nn.Module, batch_statistics: bool = False) -> Iterator[Non
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def find_backbone(detector: nn.Module) -> nn.Module:
+    """Return a detector's ``backbone``, else its one outermost detectron2 ``Backbone``.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    backbone = getattr(detector, "backbone", None)
+    if isinstance(backbone, nn.Module) and hasattr(backbone, "output_shape"):
+        return backbone
+    found: dict[str, nn.Module] = {}
+    for path, module in detector.named_modules():
+        inside = any(path.startswith(f"{outer}.") for outer in found)
+        if isinstance(module, Backbone) and not inside:
+            found[path] = module
+    if len(found) == 1:
+        return found.popitem()[1]
+    raise ValueError(
+        f"features of {type(detector).__name__} cannot be tapped: it has no detectron2 `backbone` "
+        "with output_shape(), and in its other modules "
+        + (f"there are several Backbones, {sorted(found)}" if found else "there is no Backbone")
+        + ": give the detector an attribute `backbone`"
+    )
 
 
 class Recording(dict[str, Tensor]):
@@ -75,7 +100,9 @@ class _Recorder:
         recording = self.taps.current
         if recording is not None:
             for name, key in self.keys.items():
-                recording[name] = output if key is None else output[key]
+                feature = output if key is None else output[key]
+                last = name in self.taps.channels_last
+                recording[name] = feature.permute(0, 3, 1, 2) if last else feature
             if self.taps.stops_early and recording.keys() >= self.taps.required:
                 raise _AllRecorded
 
@@ -83,40 +110,38 @@ class _Recorder:
 class FeatureTaps:
     """Features that can be tapped from a detector, by name.
 
-    Names are the outputs of ``backbone`` and of ``backbone.bottom_up`` (``p3``, ``res4``), stages
+    Names are the outputs of the backbone and of its ``bottom_up`` (``p3``, ``res4``), stages
     of either that are not outputs (``res2`` of a C4 ResNet), and paths of modules that return one
-    map (``backbone.bottom_up.res3.0``). Hooks do nothing outside :meth:`record`.
+    map (``backbone.bottom_up.res3.0``), as (N, C, H, W) or, in transformers, (N, H, W, C); all are
+    recorded as (N, C, H, W). Hooks do nothing outside :meth:`record`.
 
     Args:
-        detector: any module with a detectron2 ``backbone``.
+        detector: any module with a detectron2 backbone; see :func:`find_backbone`.
 
     Attributes:
+        backbone: of the detector.
         shapes: name -> ShapeSpec with channels and stride, of everything but module paths.
+        channels_last: names of features whose modules return (N, H, W, C).
         current: recording of the pass in progress, or None.
         stops_early: the pass in progress ends with the last required feature.
 
     Raises:
-        ValueError: the detector has no detectron2 backbone.
+        ValueError: the detector has no detectron2 backbone, or several.
     """
 
     def __init__(self, detector: nn.Module) -> None:
-        backbone = getattr(detector, "backbone", None)
-        if not hasattr(backbone, "output_shape"):
-            raise ValueError(
-                f"features of {type(detector).__name__} cannot be tapped: it has no detectron2 "
-                "`backbone` with output_shape()"
-            )
         self._detector = detector
-        self._backbone: nn.Module = backbone  # type: ignore[assignment]
+        self.backbone = backbone = find_backbone(detector)
         self._places: dict[str, tuple[nn.Module, Optional[str]]] = {}
         self._recorders: dict[nn.Module, _Recorder] = {}
         self._strides: dict[str, int] = {}
         self.shapes: dict[str, ShapeSpec] = {}
+        self.channels_last: set[str] = set()
         self.current: Optional[Recording] = None
         self.stops_early = False
-        bodies = [self._backbone]
+        bodies = [self.backbone]
         if isinstance(getattr(backbone, "bottom_up", None), nn.Module):
-            bodies.append(backbone.bottom_up)  # type: ignore[union-attr]
+            bodies.append(backbone.bottom_up)  # type: ignore[arg-type]
         for body in bodies:
             for name, spec in body.output_shape().items():  # type: ignore[operator]
                 self._add(name, body, name, spec)
@@ -142,20 +167,14 @@ class FeatureTaps:
 
         Raises:
             KeyError: there is no such feature; the message lists those that exist.
-            ValueError: the module at that path does not return one (N, C, H, W) map.
+            ValueError: the module at that path does not return one map that grows with the picture.
         """
         if name not in self.shapes:
             modules = dict(self._detector.named_modules())
             if name not in modules or not name:
                 raise KeyError(f"unknown feature '{name}'; this detector has {self.describe()}")
-            output, size = self._probe_module(modules[name])
-            if not isinstance(output, Tensor) or output.dim() != 4:
-                raise ValueError(
-                    f"feature '{name}': the module is not run by the backbone or does not return "
-                    f"one (N, C, H, W) map; use one of {self.describe()}"
-                )
-            stride = max(1, round(size / output.shape[-1]))
-            self._add(name, modules[name], None, ShapeSpec(output.shape[1], stride=stride))
+            spec = self._measure(name, modules[name])
+            self._add(name, modules[name], None, spec)
         return self.shapes[name]
 
     def describe(self) -> str:
@@ -226,25 +245,60 @@ class FeatureTaps:
                 return []
         return [name for name, feature in features.items() if not feature.requires_grad]
 
-    def _probe_module(self, module: nn.Module) -> tuple[Any, int]:
-        outputs: list[Any] = []
+    def _measure(self, name: str, module: nn.Module) -> ShapeSpec:
+        """Return channels and stride of what a module gives for pictures of two sizes.
+
+        One size would not tell the axis of the channels.
+        """
+        sides, outputs = [], []
         handle = module.register_forward_hook(lambda _m, _i, output: outputs.append(output))
         try:
-            size = self._run_blank()
+            for factor in (1, 2):
+                sides.append(self._run_blank(factor))
         finally:
             handle.remove()
-        return (outputs[0] if outputs else None), size or _PROBE_SIZE
+        if None not in sides and len(outputs) == 2:
+            for axis in (1, 3):
+                stride = _stride_of_maps(outputs, sides, axis)
+                if stride:
+                    self.channels_last |= {name} if axis == 3 else set()
+                    return ShapeSpec(outputs[0].shape[axis], stride=stride)
+        found = [tuple(one.shape) if isinstance(one, Tensor) else type(one) for one in outputs]
+        raise ValueError(
+            f"feature '{name}': the module is not run once by the backbone or does not return one "
+            f"(N, C, H, W) or (N, H, W, C) map that grows with the picture (for pictures of "
+            f"{sides} pixels: {found}); use one of {self.describe()}"
+        )
 
-    def _run_blank(self) -> Optional[int]:
+    def _run_blank(self, factor: int = 1) -> Optional[int]:
         """Run the backbone in evaluation mode on zeros; return the side, None if it cannot run."""
-        divisor = getattr(self._backbone, "size_divisibility", 0) or 1
-        size = -(-_PROBE_SIZE // divisor) * divisor
-        parameter = next(self._backbone.parameters())
+        divisor = getattr(self.backbone, "size_divisibility", 0) or 1
+        size = -(-_PROBE_SIZE // divisor) * divisor * factor
+        parameter = next(self.backbone.parameters())
         channels = getattr(self._detector, "pixel_mean", torch.zeros(3)).numel()
         try:
-            with evaluating(self._backbone), torch.enable_grad():
-                self._backbone(parameter.new_zeros(1, channels, size, size))
-        except (NotImplementedError, RuntimeError):
-            # For example a GPU-only layer while the model is still on the CPU.
+            with evaluating(self.backbone), torch.enable_grad():
+                self.backbone(parameter.new_zeros(1, channels, size, size))
+        except (AssertionError, NotImplementedError, RuntimeError):
+            # For example a GPU-only layer while the model is on the CPU, or pictures of one size.
             return None
         return size
+
+
+def _stride_of_maps(outputs: Sequence[Any], sides: Sequence[Any], axis: int) -> int:
+    """Return the stride of two maps of one picture each; 0 if they have no channels on the axis.
+
+    Args:
+        outputs: of pictures of two sizes.
+        sides: of the pictures, in pixels.
+        axis: on which the channels may be; the maps must grow with the picture on the other two.
+    """
+    if any(not isinstance(one, Tensor) or one.dim() != 4 or len(one) != 1 for one in outputs):
+        return 0
+    small, large = (list(one.shape[1:]) for one in outputs)
+    if small.pop(axis - 1) != large.pop(axis - 1):
+        return 0
+    more = sides[1] - sides[0]
+    # Of the growth: padding and borders add the same to both.
+    strides = {round(more / (b - a)) if b > a else 0 for a, b in zip(small, large)}
+    return strides.pop() if len(strides) == 1 else 0

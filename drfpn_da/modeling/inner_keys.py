@@ -1,9 +1,9 @@
-"""Checkpoints of a wrapper that look like checkpoints of what it wraps."""
+"""A wrapper whose checkpoints, and names, look like those of what it wraps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Optional
 
 from torch import nn
 
@@ -74,6 +74,41 @@ class InnerKeys:
                 self._prefix + key[len(inner) :] + self.ending if key.startswith(inner) else key
                 for key in keys
             ]
+
+
+class InnerNames(nn.Module):
+    """A module whose parameters, buffers and modules have the names that its checkpoint has.
+
+    The child that :class:`InnerKeys` hides, and what is in it, goes by its own names: rates and
+    decays that others choose by a parameter's name stay what they are. An ``ending`` is of
+    checkpoints alone. What the child has as an attribute, this module answers too.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the hidden child has under this name, such as ``backbone``."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            hidden = self.__dict__.get("_hidden_child", name)
+            if name == hidden or name.startswith("__"):  # not built yet, or of the type
+                raise
+            return getattr(getattr(self, hidden), name)
+
+    def named_modules(
+        self, memo: Optional[set[nn.Module]] = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """Yield name and module as torch does, the hidden child under the name of this one."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        hidden = getattr(self, "_hidden_child", None)
+        for name, child in self._modules.items():
+            if child is not None:
+                path = prefix if name == hidden else f"{prefix}.{name}" if prefix else name
+                yield from child.named_modules(memo, path, remove_duplicate)
 
 
 def _module(path: str) -> str:

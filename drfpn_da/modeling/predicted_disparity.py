@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..renamed import former_names
-from .meta_arch.adaptive import picture_sizes, preprocess
+from .meta_arch.domains import picture_sizes, preprocess
 from .objective import AdaptationStep
 from .sem_seg_logits import check_segmentor
 

@@ -10,14 +10,14 @@ from detectron2.layers import FrozenBatchNorm2d
 from torch import Tensor, nn
 
 from ..layers.frozen_norm import Kept
-from .inner_keys import InnerKeys
+from .inner_keys import InnerKeys, InnerNames
 
 logger = logging.getLogger(__name__)
 
 Pair = tuple[Tensor, Tensor]
 
 
-class MeanTeacher(nn.Module):
+class MeanTeacher(InnerNames):
     """Exponential moving average of a student: parameters and buffers.
 
     Its parameters need no gradient, so optimisers and ``DistributedDataParallel`` pass it over, yet
@@ -70,6 +70,7 @@ class MeanTeacher(nn.Module):
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         self._counted = (self.updates, self.updates._version, 0)
         self._equal = Kept()
+        self._moved = False
         self.objectives = nn.ModuleDict()
         InnerKeys(self, "detector", own=["updates", "objectives"], ending=".ema")
 
@@ -94,7 +95,9 @@ class MeanTeacher(nn.Module):
         """Move towards the student, once per training step.
 
         At ``start_iter`` a teacher that has an average already, from the checkpoint of an earlier
-        training, goes on with it. Before ``start_iter`` it is given up, with a warning.
+        training, goes on with it. Before ``start_iter`` it is given up, with a warning; but one
+        that has moved in this process stays as it is: whoever runs the model with another count of
+        iterations (for a validation loss, say) must not reset it.
 
         Args:
             student: module with the parameters and buffers of the one copied.
@@ -102,6 +105,8 @@ class MeanTeacher(nn.Module):
         """
         updates = self._count_updates()
         if iteration < self.start_iter or (iteration == self.start_iter and not updates):
+            if self._moved:
+                return
             if updates:
                 logger.warning(
                     "MODEL.TEACHER.START_ITER is %d: until then the teacher equals the student, so "
@@ -116,6 +121,7 @@ class MeanTeacher(nn.Module):
         if (iteration - self.start_iter) % self.period:
             return
         self.updates += 1
+        self._moved = True
         self._counted = (self.updates, self.updates._version, updates + 1)
         keep = min(self.decay, 1 - 1 / (updates + 2))
         pairs = self._moving(_pairs(self.detector, student, self.average_buffers), student)

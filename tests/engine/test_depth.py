@@ -97,8 +97,8 @@ def test_learning_rates_by_name(kind):
     assert len(rates) == len(trained)
     for name, parameter in trained:
         expected = 0.2
-        if name.startswith("detector.backbone."):
-            expected = 0.1 if name.startswith("detector.backbone.features.0") else 0.02
+        if name.startswith("backbone."):
+            expected = 0.1 if name.startswith("backbone.features.0") else 0.02
         if name.startswith("objectives.depth.pose"):
             expected = 2e-5
         assert rates[id(parameter)] == pytest.approx(expected), name

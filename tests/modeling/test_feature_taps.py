@@ -3,7 +3,7 @@
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import build_model
+from detectron2.modeling import Backbone, build_model
 from torch import nn
 
 from drfpn_da.functional import masked_mean, valid_cells
@@ -124,3 +124,46 @@ def test_collecting_stops_behind_the_last_required_feature(c4):
     assert torch.equal(features["res3"], whole["res3"]) and set(features) == {"res2", "res3"}
     assert features.mask("res2").sum() == 16 * 23
     assert calls == ["res3", "res3", "res4"]
+
+
+class Tokens(Backbone):
+    """Patches of 16 pixels, with a border of one, as (N, H, W, C); then their mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 16, stride=16, padding=16)
+        self.block = nn.Linear(8, 8)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x):
+        x = self.block(self.patches(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return {"last": x, "mean": self.pool(x)}
+
+    def output_shape(self):
+        return {"last": ShapeSpec(channels=8, stride=16)}
+
+
+def test_channels_last_are_found_and_recorded_first():
+    detector = nn.Module()
+    detector.backbone = Tokens()
+    taps = FeatureTaps(detector)
+    assert taps.shape("backbone.block") == ShapeSpec(channels=8, stride=16)
+    with pytest.raises(ValueError, match=r"'backbone\.pool'.*grows with the picture"):
+        taps.shape("backbone.pool")  # one cell, whatever the picture
+    taps.require(["backbone.block", "backbone.patches"])
+    with torch.no_grad(), taps.record([(32, 64)]) as features:
+        last = detector.backbone(torch.rand(1, 3, 32, 64))["last"]
+    assert torch.equal(features["backbone.block"], last)
+    assert features.mask("backbone.block").shape == (1, 1, *last.shape[2:])
+    assert features["backbone.patches"].shape == last.shape
+
+
+def test_the_one_outermost_backbone_is_found(drfpn):
+    hidden = nn.Module()
+    hidden.core = nn.Sequential(nn.Identity(), nn.ModuleDict({"body": drfpn.backbone}))
+    taps = FeatureTaps(hidden)
+    assert taps.backbone is drfpn.backbone and "p4" in taps.shapes and "res4" in taps.shapes
+    assert taps.shape("core.1.body.fpn_output3") == taps.shapes["p3"]
+    hidden.other = Tokens()
+    with pytest.raises(ValueError, match=r"several Backbones, \['core\.1\.body', 'other'\]"):
+        FeatureTaps(hidden)

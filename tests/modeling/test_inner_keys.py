@@ -7,9 +7,12 @@ import io
 
 import pytest
 import torch
+from detectron2.modeling import build_model
+from detectron2.solver.build import get_default_optimizer_params
 from torch import nn
 
 from drfpn_da.modeling.inner_keys import InnerKeys
+from tests.tiny_detectors import adapted_config, tiny_config
 
 
 class Renamed(nn.Module):
@@ -107,3 +110,45 @@ def test_missing_keys_are_reported_as_checkpoints_name_them(key):
     state = saved(wrapper)
     del state[key]
     assert wrapper.load_state_dict(state, strict=False).missing_keys == [key]
+
+
+def test_parameters_buffers_and_modules_have_the_names_of_the_checkpoint():
+    plain = build_model(tiny_config("retinanet"))
+    adapted = build_model(adapted_config("retinanet", "MODEL.TEACHER.ENABLED", True))
+    for named in ("named_parameters", "named_buffers", "named_modules"):
+        expected = [name for name, _ in getattr(plain, named)()]
+        found = [
+            name
+            for name, _ in getattr(adapted, named)()
+            if not name.startswith(("objectives", "teacher"))
+        ]
+        if named == "named_modules":
+            found.remove("")  # the adaptive model and its detector
+        assert found == expected, named
+        teachers = [n for n, _ in getattr(adapted.teacher.detector, named)() if n]
+        assert {n for n, _ in getattr(adapted, named)()} >= {f"teacher.{n}" for n in teachers}
+    assert len({id(p) for p in adapted.parameters()}) == len(list(adapted.parameters()))
+    assert adapted.get_submodule("backbone.bottom_up") is adapted.detector.backbone.bottom_up
+    # In a wrapper, too.
+    wrapped = nn.ModuleDict({"module": adapted})
+    names = {name for name, _ in wrapped.named_parameters()}
+    assert {f"module.{name}" for name, _ in plain.named_parameters()} <= names
+
+
+def test_decay_by_layer_counts_on_names():
+    """As ViTDet's, whose factor depends on the beginning of a parameter's name."""
+    plain = build_model(tiny_config("retinanet"))
+    adapted = build_model(adapted_config("retinanet"))
+
+    def rates(model):
+        groups = get_default_optimizer_params(
+            model,
+            base_lr=1.0,
+            lr_factor_func=lambda name: 0.1 if name.startswith("backbone.bottom_up") else 1.0,
+        )
+        names = {id(p): name for name, p in model.named_parameters()}
+        return {names[id(p)]: group["lr"] for group in groups for p in group["params"]}
+
+    expected, found = rates(plain), rates(adapted)
+    assert {0.1, 1.0} == set(expected.values())
+    assert {name: found[name] for name in expected} == expected

@@ -5,6 +5,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_model
+from detectron2.utils.events import EventStorage
 from torch import nn
 
 from drfpn_da.checkpoint import CheckpointError, PredictionCheckpointer, SafeCheckpointer
@@ -80,6 +81,39 @@ def test_a_later_training_goes_on_with_the_average_of_its_checkpoint(caplog):
     snapshot.load_state_dict(first.state_dict())
     snapshot.follow(constant(7.0), iteration=0)  # a new training, a new snapshot
     assert snapshot.detector[0].weight.eq(7).all()
+
+
+def test_a_pass_that_counts_anew_does_not_move_the_teacher():
+    """For example a validation loss, in an ``EventStorage`` of its own within the training's."""
+    model = build_model(teaching_config("MODEL.TEACHER.START_ITER", 2)).train()
+    inputs = [*make_inputs(1), *make_target(1)]
+    with EventStorage(0) as storage:
+        for iteration in range(5):
+            storage.iter = iteration
+            with torch.no_grad():
+                next(model.detector.parameters()).add_(1)
+            model(inputs)
+        before = {name: tensor.clone() for name, tensor in model.teacher.state_dict().items()}
+        assert before["updates"] == 2
+        for beside in (0, 2, 3):
+            with EventStorage(beside):
+                model(inputs)
+        for name, tensor in model.teacher.state_dict().items():
+            assert torch.equal(tensor, before[name]), name
+        model(inputs)  # the same iteration again
+        assert model.teacher.updates == 2
+        storage.iter = 5
+        model(inputs)
+        assert model.teacher.updates == 3
+
+
+def test_a_teacher_that_has_moved_is_never_reset():
+    teacher = MeanTeacher(constant(0), decay=0.5, start_iter=2)
+    for iteration in range(4):
+        teacher.follow(constant(float(iteration)), iteration)
+    moved = teacher.detector[0].weight.clone()
+    teacher.follow(constant(9.0), 0)
+    assert torch.equal(teacher.detector[0].weight, moved) and teacher.updates == 1
 
 
 def test_a_snapshot_shares_no_memory_with_the_student():

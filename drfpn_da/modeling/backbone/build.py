@@ -11,6 +11,7 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import nn
 
+from ...compat import register_if_free
 from ...node_arguments import arguments
 from .drfpn import DRFPN, LastLevelP6P7
 
@@ -65,7 +66,7 @@ def _build_top_block(
     )
 
 
-@BACKBONE_REGISTRY.register()
+@register_if_free(BACKBONE_REGISTRY)
 def build_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> DRFPN:
     """DRFPN over the backbone ``MODEL.DRFPN.BODY``, topped by ``MODEL.DRFPN.TOP_BLOCK``."""
     node = cfg.MODEL.DRFPN
@@ -77,13 +78,13 @@ def build_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> DRFPN:
     return _build(cfg, input_shape, node.BODY, node.TOP_BLOCK, node.TOP_RELU)
 
 
-@BACKBONE_REGISTRY.register()
+@register_if_free(BACKBONE_REGISTRY)
 def build_resnet_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> DRFPN:
     """DRFPN over ResNet with a max-pooled top level, for R-CNN and PanopticFPN."""
     return _build(cfg, input_shape, "build_resnet_backbone", "maxpool", True)
 
 
-@BACKBONE_REGISTRY.register()
+@register_if_free(BACKBONE_REGISTRY)
 def build_retinanet_resnet_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> DRFPN:
     """DRFPN over ResNet with P6 and P7 from the last bottom-up map (RetinaNet).
 
@@ -93,7 +94,7 @@ def build_retinanet_resnet_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) 
     return _build(cfg, input_shape, "build_resnet_backbone", "p6p7_on_input", relu)
 
 
-@BACKBONE_REGISTRY.register()
+@register_if_free(BACKBONE_REGISTRY)
 def build_fcos_resnet_drfpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> DRFPN:
     """DRFPN over ResNet with P6 and P7 from the last refined map (FCOS)."""
     return _build(cfg, input_shape, "build_resnet_backbone", "p6p7_on_output", True)

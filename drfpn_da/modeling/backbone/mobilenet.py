@@ -12,6 +12,7 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
+from ...compat import register_if_free
 from ...layers.frozen_norm import fold_frozen_norms
 from ...node_arguments import arguments
 
@@ -87,7 +88,7 @@ class MobileNetV2(Backbone):
         return outputs
 
 
-@BACKBONE_REGISTRY.register()
+@register_if_free(BACKBONE_REGISTRY)
 def build_mobilenetv2_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> MobileNetV2:
     """MobileNetV2 from ``MODEL.MOBILENETV2``."""
     return MobileNetV2(cfg, input_shape)

@@ -11,6 +11,8 @@ from detectron2.modeling.backbone.resnet import BasicStem, ResNet, build_resnet_
 from torch import Tensor
 from torch.nn.functional import max_pool2d, relu
 
+from ...compat import register_if_free
+
 
 class OpenStemResNet(ResNet):
     """A ResNet that also gives "res1", the stem's map at stride 2, after its ReLU.
@@ -51,7 +53,7 @@ class OpenStemResNet(ResNet):
         return outputs
 
 
-@BACKBONE_REGISTRY.register()
+@register_if_free(BACKBONE_REGISTRY)
 def build_resnet_stem_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> OpenStemResNet:
     """``build_resnet_backbone`` with the feature "res1", which MODEL.RESNETS.OUT_FEATURES may name.
 

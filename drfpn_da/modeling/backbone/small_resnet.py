@@ -11,6 +11,8 @@ from detectron2.modeling.backbone.resnet import BasicBlock, ResNet
 from torch import Tensor
 from torch.nn.functional import relu
 
+from ...compat import register_if_free
+
 
 class SmallStem(CNNBlockBase):
     """One 3x3 convolution that keeps the resolution.
@@ -76,7 +78,7 @@ def small_resnet(
     return ResNet(SmallStem(in_channels, channels[0], norm), stages, out_features=names)
 
 
-@BACKBONE_REGISTRY.register()
+@register_if_free(BACKBONE_REGISTRY)
 def build_small_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """Small ResNet from ``MODEL.SMALL_RESNET``."""
     node = cfg.MODEL.SMALL_RESNET

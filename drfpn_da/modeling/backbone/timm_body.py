@@ -12,6 +12,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from ...compat import register_if_free
 from ...node_arguments import arguments
 
 
@@ -95,7 +96,7 @@ def _create(name: str, **arguments: Any) -> nn.Module:
         return timm.create_model(name, **arguments)
 
 
-@BACKBONE_REGISTRY.register()
+@register_if_free(BACKBONE_REGISTRY)
 def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     """A timm model from ``MODEL.TIMM``."""
     return TimmBackbone(cfg, input_shape)

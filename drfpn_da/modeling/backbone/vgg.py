@@ -13,6 +13,8 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.modeling.roi_heads import ROI_BOX_HEAD_REGISTRY
 from torch import Tensor, nn
 
+from ...compat import register_if_free
+
 # (channels, convolutions) of the blocks; a pooling layer ends each.
 _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
@@ -82,13 +84,13 @@ class VGG16(Backbone):
         return outputs
 
 
-@BACKBONE_REGISTRY.register()
+@register_if_free(BACKBONE_REGISTRY)
 def build_vgg16_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VGG16:
     """VGG16 from ``MODEL.VGG16``."""
     return VGG16(cfg, input_shape)
 
 
-@ROI_BOX_HEAD_REGISTRY.register()
+@register_if_free(ROI_BOX_HEAD_REGISTRY)
 class VGG16BoxHead(nn.Module):
     """Box head of VGG16's fc6 and fc7, named as in torchvision, with ReLU and dropout after each.
 

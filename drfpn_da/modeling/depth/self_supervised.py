@@ -9,6 +9,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor, nn
 
+from ...compat import register_if_free
 from ...functional import feature_distance
 from ...functional.no_grad import without_gradients
 from ...node_arguments import arguments
@@ -19,7 +20,7 @@ from .pose import PoseNetwork
 from .view_synthesis import FRAMES
 
 
-@META_ARCH_REGISTRY.register()
+@register_if_free(META_ARCH_REGISTRY)
 class SelfSupervisedDepth(DepthNetwork):
     """Learns disparity by rendering a frame from its neighbours (monodepth2, arXiv 1806.01260).
 

@@ -9,11 +9,12 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 
+from ...compat import register_if_free
 from ...functional import berhu_loss
 from .network import DepthNetwork
 
 
-@META_ARCH_REGISTRY.register()
+@register_if_free(META_ARCH_REGISTRY)
 class DepthStudent(DepthNetwork):
     """Learns a teacher's disparity from few pictures (arXiv 2012.10782, section 3.4).
 

@@ -7,41 +7,46 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Optional
 
+import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
-from detectron2.structures import ImageList
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ...config.combinations import late_teacher
-from ...functional import SOURCE, TARGET
+from ...compat import in_nested_storage, register_if_free
 from ..feature_taps import FeatureTaps
-from ..inner_keys import InnerKeys
+from ..inner_keys import InnerKeys, InnerNames
 from ..objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
 from ..step_scalars import scalars_read_at_once
 from ..teacher import MeanTeacher
+from .domains import (
+    Inputs,
+    picture_sizes,
+    preprocess,  # noqa: F401  (objectives take it from here)
+    run_backbone,
+    split_domains,
+)
+from .labellers import check_teacher, refuse_two_labellers, refuse_without_labeller
 
 logger = logging.getLogger(__name__)
 
-Inputs = list[dict[str, Any]]
-#: Values of "domain" in a data set dict; source where it is absent.
-DOMAINS = {"source": SOURCE, "target": TARGET}
 BASELINES = ("", "source_only", "oracle")
 
 
-@META_ARCH_REGISTRY.register()
-class AdaptiveModel(nn.Module):
+@register_if_free(META_ARCH_REGISTRY)
+class AdaptiveModel(InnerNames):
     """A detector, the objectives beside it, and perhaps its mean teacher.
 
     Training takes a detectron2 batch in which ``"domain": "target"`` marks pictures without labels.
     The detector computes its losses on the source pictures, its backbone alone runs on the target
     pictures, as far as the last feature that is asked for, and each objective adds losses made of
-    the features recorded on the way. Evaluation is the detector's own. Checkpoints hold the
-    detector's own keys, and ``objectives.*`` and ``teacher.*``: those of plain detectors load here
-    and these load there.
+    the features recorded on the way. Evaluation is the detector's own. Checkpoints, like
+    ``named_parameters()``, hold the detector's own keys, and ``objectives.*`` and ``teacher.*``:
+    those of plain detectors load here and these load there. What the detector has as an attribute,
+    such as ``backbone``, the model answers too.
 
     Args:
-        detector: any detectron2 meta-architecture with a ``backbone``.
+        detector: any detectron2 meta-architecture with a backbone.
         objectives: in the order in which they are evaluated; with different names.
         teacher_decay: of the mean teacher.
         teacher_start_iter: until then the teacher equals the detector.
@@ -79,12 +84,12 @@ class AdaptiveModel(nn.Module):
         if len(set(names)) < len(names):
             raise ValueError(f"MODEL.ADAPT.OBJECTIVES: two objectives have one name in {names}")
         labellers = [o for o in objectives if o.labels_target]
-        _refuse_two_labellers(labellers)
-        _refuse_without_labeller([o for o in objectives if o.needs_labeller], labellers)
+        refuse_two_labellers(labellers)
+        refuse_without_labeller([o for o in objectives if o.needs_labeller], labellers)
         wants_teacher = teacher or evaluate == "teacher"
         if evaluate not in ("student", "teacher"):
             raise ValueError(f"MODEL.TEACHER.EVAL is '{evaluate}'; write student or teacher")
-        _check_teacher(objectives, teacher_start_iter, teacher_train_mode)
+        check_teacher(objectives, teacher_start_iter, teacher_train_mode)
         self.evaluate = evaluate
         self._followed = -1
         self.detector = detector
@@ -111,17 +116,22 @@ class AdaptiveModel(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Read ``MODEL.ADAPT`` and ``MODEL.TEACHER``; build the detector and the objectives."""
-        node = cfg.MODEL.ADAPT
-        if node.DETECTOR == cls.__name__:
+        name = cfg.MODEL.ADAPT.DETECTOR
+        if name == cls.__name__:
             raise ValueError(
                 "MODEL.ADAPT.DETECTOR names the detector inside AdaptiveModel, for example "
                 "GeneralizedRCNN; it cannot be AdaptiveModel"
             )
+        return cls.arguments_around(META_ARCH_REGISTRY.get(name)(cfg), cfg)
+
+    @staticmethod
+    def arguments_around(detector: nn.Module, cfg: CfgNode) -> dict[str, Any]:
+        """Read ``MODEL.ADAPT`` and ``MODEL.TEACHER``; build the objectives of a detector."""
+        node = cfg.MODEL.ADAPT
         if node.BASELINE not in BASELINES:
             raise ValueError(
                 f"MODEL.ADAPT.BASELINE is '{node.BASELINE}'; write one of {list(BASELINES)}"
             )
-        detector = META_ARCH_REGISTRY.get(node.DETECTOR)(cfg)
         taps = FeatureTaps(detector)
         names = [] if node.BASELINE else node.OBJECTIVES
         unknown = [name for name in names if name not in OBJECTIVE_REGISTRY]
@@ -170,6 +180,9 @@ class AdaptiveModel(nn.Module):
 
     def forward(self, batched_inputs: Inputs) -> Any:
         """Return losses by name in training, the detector's outputs in evaluation.
+
+        Without gradients, pictures of the source alone give the losses of the detector: those of a
+        validation.
 
         Args:
             batched_inputs: data set dicts; in training at least one of the source domain.
@@ -221,8 +234,9 @@ class AdaptiveModel(nn.Module):
         Training does it by itself. Who uses the teacher before the forward pass of an iteration
         calls it first.
         """
-        # Once, however many parts of a batch this iteration has.
-        if iteration == self._followed:
+        # Once, however many parts of a batch this iteration has; and not by a forward pass of
+        # somebody who counts anew beside the training.
+        if iteration == self._followed or (iteration < self._followed and in_nested_storage()):
             return
         for average, original in self.averages():
             average.follow(original, iteration)
@@ -238,6 +252,8 @@ class AdaptiveModel(nn.Module):
     @scalars_read_at_once()
     def _train(self, batched_inputs: Inputs) -> dict[str, Tensor]:
         source, target = split_domains(batched_inputs)
+        if not target and not torch.is_grad_enabled():
+            return dict(self.detector(source))
         iteration = get_event_storage().iter
         self.move_teacher(iteration)
         active = [o for o in self._objectives() if iteration >= o.start_iter]
@@ -264,15 +280,14 @@ class AdaptiveModel(nn.Module):
         labels = [(objective, objective.label_target(step)) for objective in active]
         labelled = [(objective, inputs) for objective, inputs in labels if inputs]
         # Again, for those that do not declare it.
-        _refuse_two_labellers([objective for objective, _ in labelled])
+        refuse_two_labellers([objective for objective, _ in labelled])
         if labelled:
             labeller, inputs = labelled[0][0], list(labelled[0][1])
             with self._taps.record(picture_sizes(inputs)) as features:
                 losses = labeller.target_losses(self.detector, inputs)
             return DomainPass(inputs, features, losses)
         inputs = step.target_inputs
-        backbone: Any = self.detector.backbone
-        run = partial(backbone, preprocess(self.detector, inputs).tensor)
+        run = partial(run_backbone, self.detector, self._taps.backbone, inputs)
         return DomainPass(inputs, self._taps.collect(run, picture_sizes(inputs)))
 
 
@@ -281,83 +296,6 @@ def _attach(objectives: Sequence[Objective], detector: nn.Module) -> FeatureTaps
     for objective in objectives:
         objective.attach(detector, taps)
     return taps
-
-
-def _check_teacher(objectives: Sequence[Objective], start_iter: int, train_mode: bool) -> None:
-    taught = [o for o in objectives if o.needs_teacher]
-    fixed = [o.name for o in taught if not o.teacher_may_train]
-    if train_mode and fixed:
-        raise ValueError(
-            f"MODEL.TEACHER.TRAIN_MODE is True, but objectives {fixed} need predictions of a "
-            "teacher in evaluation mode: write False"
-        )
-    late = [late_teacher(o.name, o.start_iter, start_iter) for o in taught if o.labels_target]
-    if any(late):
-        raise ValueError("\n".join(filter(None, late)))
-
-
-def _refuse_two_labellers(labellers: Sequence[Objective]) -> None:
-    names = [type(objective).__name__ for objective in labellers]
-    if len(names) > 1:
-        raise ValueError(
-            f"MODEL.ADAPT.OBJECTIVES: {names} all label the target, but the student sees each "
-            "target picture once: keep one of them. DensePseudoLabel can add its regularisers to "
-            "DepthMix with MODEL.PSEUDO_LABEL.REGULARISE_ONLY True"
-        )
-
-
-def _refuse_without_labeller(users: Sequence[Objective], labellers: Sequence[Objective]) -> None:
-    for user in users:
-        if not labellers:
-            raise ValueError(
-                f"the objective {user.name} acts on target pictures that another objective labels "
-                "(MODEL.PSEUDO_LABEL.REGULARISE_ONLY True), but no objective labels any: add "
-                "DepthMix to MODEL.ADAPT.OBJECTIVES, or write REGULARISE_ONLY False"
-            )
-        first = labellers[0]
-        if user.start_iter < first.start_iter:
-            raise ValueError(
-                f"the objective {user.name} starts at iteration {user.start_iter}, but acts on the "
-                f"pictures that {first.name} labels from iteration {first.start_iter} on: raise "
-                "its START_ITER (MODEL.PSEUDO_LABEL.START_ITER) to that, or lower the other's "
-                "(MODEL.DEPTH_MIX.START_ITER)"
-            )
-
-
-def split_domains(batched_inputs: Inputs) -> tuple[Inputs, Inputs]:
-    """Return the source and the target pictures of a batch.
-
-    Raises:
-        ValueError: an unknown domain, or no source picture.
-    """
-    domains = [x.get("domain", "source") for x in batched_inputs]
-    unknown = sorted({str(domain) for domain in domains if domain not in DOMAINS})
-    if unknown:
-        raise ValueError(f"a picture's domain is {unknown}; it must be one of {list(DOMAINS)}")
-    source = [x for x, domain in zip(batched_inputs, domains) if domain == "source"]
-    target = [x for x, domain in zip(batched_inputs, domains) if domain == "target"]
-    if not source:
-        raise ValueError("the training batch has no source picture (DATASETS.TRAIN)")
-    return source, target
-
-
-def picture_sizes(inputs: Inputs) -> list[tuple[int, int]]:
-    """Return (height, width) of each picture as it enters the model."""
-    return [(int(x["image"].shape[-2]), int(x["image"].shape[-1])) for x in inputs]
-
-
-def preprocess(detector: nn.Module, inputs: Inputs) -> ImageList:
-    """Normalise, pad and batch pictures as the detector does for itself."""
-    if hasattr(detector, "preprocess_image"):
-        images: ImageList = detector.preprocess_image(inputs)  # type: ignore[operator]
-        return images
-    # SemanticSegmentor does it within its forward.
-    mean, std = detector.pixel_mean, detector.pixel_std
-    pictures = [(x["image"].to(mean.device, non_blocking=True) - mean) / std for x in inputs]
-    backbone: Any = detector.backbone
-    return ImageList.from_tensors(
-        pictures, backbone.size_divisibility, padding_constraints=backbone.padding_constraints
-    )
 
 
 def _start_teacher(model: nn.Module, incompatible: Any) -> None:

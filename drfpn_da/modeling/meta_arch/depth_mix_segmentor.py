@@ -7,10 +7,11 @@ from typing import Any
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 
+from ...compat import register_if_free
 from .adaptive import AdaptiveModel
 
 
-@META_ARCH_REGISTRY.register()
+@register_if_free(META_ARCH_REGISTRY)
 class DepthMixSegmentor(AdaptiveModel):
     """An :class:`AdaptiveModel` of SemanticSegmentor and the objective DepthMix.
 

@@ -12,6 +12,7 @@ from detectron2.modeling.meta_arch.fcos import FCOSHead
 from detectron2.structures import Boxes
 from torch import Tensor
 
+from ...compat import register_if_free
 from ...functional import at_least_float32
 from ...functional.centerness import centerness as centerness_of
 from ...functional.giou import generalized_iou_loss
@@ -191,5 +192,4 @@ def _build_head(node: CfgNode, inputs: list) -> FCOSHead:
     )
 
 
-if "FCOS" not in META_ARCH_REGISTRY:
-    META_ARCH_REGISTRY.register(FCOS)
+register_if_free(META_ARCH_REGISTRY)(FCOS)

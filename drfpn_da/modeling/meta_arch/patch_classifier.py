@@ -13,11 +13,12 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from ...compat import register_if_free
 from ...functional import at_least_float32
 from ...node_arguments import arguments
 
 
-@META_ARCH_REGISTRY.register()
+@register_if_free(META_ARCH_REGISTRY)
 class PatchClassifier(nn.Module):
     """Averages one feature of the backbone over the picture; dropout and a linear layer classify.
 

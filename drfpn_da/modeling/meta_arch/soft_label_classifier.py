@@ -12,6 +12,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from ...compat import register_if_free
 from ...functional import at_least_float32, mixup
 from ...functional.class_prior import entropy_regulariser, prior_regulariser
 from ...functional.generators import step_generator
@@ -29,7 +30,7 @@ class SoftTargets(Protocol):
         """Return the (K, C) labels of pictures (K,)."""
 
 
-@META_ARCH_REGISTRY.register()
+@register_if_free(META_ARCH_REGISTRY)
 class SoftLabelClassifier(PatchClassifier):
     """Learns from soft labels, with mixup and two regularisers against confirmation bias.
 

@@ -16,6 +16,7 @@ from detectron2.modeling.roi_heads import (
 from detectron2.structures import ImageList, Instances, pairwise_iou
 from torch import Tensor, nn
 
+from ...compat import register_if_free
 from .importance_predictor import INDEX, ROW, SCNFastRCNNOutputLayers
 
 
@@ -68,7 +69,7 @@ class CorrectsLabels:
         return last
 
 
-@ROI_HEADS_REGISTRY.register()
+@register_if_free(ROI_HEADS_REGISTRY)
 class SCNROIHeads(CorrectsLabels, StandardROIHeads):
     """``StandardROIHeads`` with SCN's box predictor; mask and keypoint branches as they are."""
 
@@ -79,7 +80,7 @@ class SCNROIHeads(CorrectsLabels, StandardROIHeads):
         return ret
 
 
-@ROI_HEADS_REGISTRY.register()
+@register_if_free(ROI_HEADS_REGISTRY)
 class SCNCascadeROIHeads(CorrectsLabels, CascadeROIHeads):
     """``CascadeROIHeads`` with importance in every stage; the last stage votes on labels."""
 
@@ -111,7 +112,7 @@ class SCNCascadeROIHeads(CorrectsLabels, CascadeROIHeads):
         return proposals
 
 
-@ROI_HEADS_REGISTRY.register()
+@register_if_free(ROI_HEADS_REGISTRY)
 class SCNRes5ROIHeads(CorrectsLabels, Res5ROIHeads):
     """``Res5ROIHeads`` (the heads of C4 models) with SCN's box predictor."""
 

@@ -11,6 +11,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from ...compat import register_if_free
 from ...layers import AttentionExchange
 from ..depth.decoder import DepthDecoder
 from ..depth.unet import Features
@@ -18,7 +19,7 @@ from ..objective import zero_of
 from .unet import UNetSemSegHead
 
 
-@SEM_SEG_HEADS_REGISTRY.register()
+@register_if_free(SEM_SEG_HEADS_REGISTRY)
 class MultiTaskSemSegHead(UNetSemSegHead):
     """A :class:`UNetSemSegHead` with a depth decoder beside it (arXiv 2012.10782, section 3.2).
 

@@ -11,11 +11,12 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from ...compat import register_if_free
 from ...node_arguments import arguments
 from ..depth.unet import Features, UNetDecoder, unet_arguments
 
 
-@SEM_SEG_HEADS_REGISTRY.register()
+@register_if_free(SEM_SEG_HEADS_REGISTRY)
 class UNetSemSegHead(nn.Module):
     """The U-Net of ``SelfSupervisedDepth`` with a classifier at full resolution.
 
