@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from pathlib import Path
@@ -35,6 +36,17 @@ def _seed():
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  (libraries under test draw from it)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _captured_logs():
+    """What tools and trainers do to loggers ends with the test."""
+    loggers = [logging.getLogger(name) for name in ("detectron2", "drfpn_da", "fvcore")]
+    before = [(logger.propagate, logger.level) for logger in loggers]
+    yield
+    for logger, (propagate, level) in zip(loggers, before):
+        logger.propagate = propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture
