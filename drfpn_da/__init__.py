@@ -12,6 +12,7 @@ from typing import Any as _Any
 
 from . import (
     checkpoint,  # noqa: F401  (registers drfpn-da:// weights)
+    lazy,
     model_zoo,
 )
 from . import modeling as _modeling  # noqa: F401  (registers the models)
@@ -43,6 +44,7 @@ __all__ = [
     "add_hooks",
     "add_target",
     "build_two_stream_loader",
+    "lazy",
     "model_zoo",
     "register_coco_json",
     "register_image_folder",
