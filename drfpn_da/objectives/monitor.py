@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from typing import Optional
 
 import torch
 from detectron2.utils.events import get_event_storage
@@ -47,12 +48,25 @@ class DomainMonitor:
         self._learnt: set[str] = set()
         self._warned: set[str] = set()
 
-    def add(self, tap: str, domain: int, probability: Tensor) -> None:
-        """Note the target probabilities (flat) that a discriminator gave one domain."""
+    def add(
+        self, tap: str, domain: int, probability: Tensor, among: Optional[Tensor] = None
+    ) -> None:
+        """Note the target probabilities that a discriminator gave one domain.
+
+        Args:
+            tap: its label.
+            domain: of the pictures.
+            probability: (R,) of cells or pictures.
+            among: (R,) bool, those that count; None: all.
+        """
         right = (probability < 0.5) if domain == SOURCE else (probability >= 0.5)
         word = _WORDS[domain]
-        self._pending[f"accuracy_{tap}_{word}"] = right.float().mean()
-        self._pending[f"mean_{tap}_{word}"] = probability.mean()
+        both = torch.stack([right.to(probability.dtype), probability])
+        if among is None:
+            means = both.mean(dim=1)
+        else:  # by a mask, so that the host does not wait for the number of those that count
+            means = both.masked_fill(~among, 0).sum(dim=1) / among.sum()
+        self._pending[f"accuracy_{tap}_{word}"], self._pending[f"mean_{tap}_{word}"] = means
 
     def watch_gradient(self, tap: str, feature: Tensor, loss: Tensor) -> None:
         """Note the norm of the gradient that a loss sends to a feature, when it arrives."""
@@ -63,7 +77,7 @@ class DomainMonitor:
         def note(gradient: Tensor) -> None:
             # What arrives at the loss itself is the scale of the training, if it has one.
             norm = gradient.detach().float().norm() / scale.pop()
-            self._norms[tap] = self._norms.get(tap, torch.zeros_like(norm)) + norm
+            self._norms[tap] = self._norms[tap] + norm if tap in self._norms else norm
 
         loss.register_hook(lambda gradient: scale.append(gradient.detach().float()))
         feature.register_hook(note)

@@ -179,8 +179,10 @@ class StrongWeakAlignment(Objective):
                 loss = self.loss_weight * tap.weight * loss
                 self._monitor.watch_gradient(tap.label, feature, loss)
                 losses[f"loss_{tap.label}_{word}"] = loss
-                probability = tap.discriminator.target_probability(logits, mask)
-                self._monitor.add(tap.label, domain, probability)
+                probability = tap.discriminator.target_probability(logits)
+                of_cells = mask is not None and mask.numel() == probability.numel()
+                among = mask.flatten() if mask is not None and of_cells else None
+                self._monitor.add(tap.label, domain, probability, among)
         self._monitor.write()
         return losses
 

@@ -343,3 +343,15 @@ def test_warning_when_a_discriminator_is_perfect_or_blind(caplog):
     # A fault must last for so many iterations, however many parts a batch has.
     assert judged([1.0] * 59, caplog, parts=4) == []
     assert len(judged([1.0] * 60, caplog, parts=4)) == 1
+
+
+def test_monitor_counts_cells_of_pictures_only():
+    probability = torch.tensor([0.9, 0.2, 0.7, 0.4])
+    among = torch.tensor([True, True, False, False])
+    with EventStorage() as storage:
+        monitor = DomainMonitor("da", 10)
+        monitor.add("tap", 1, probability, among)
+        monitor.write()
+        latest = storage.latest()
+    assert latest["da/accuracy_tap_target"][0] == 0.5
+    assert latest["da/mean_tap_target"][0] == pytest.approx(0.55)
