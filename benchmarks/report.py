@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ def describe_environment() -> dict[str, Any]:
     import torchvision
 
     def git(*arguments: str) -> str:
+        if shutil.which("git") is None:
+            return "unknown" if "rev-parse" in arguments else ""
         return subprocess.run(
             ["git", *arguments], cwd=ROOT, capture_output=True, text=True
         ).stdout.strip()
@@ -50,8 +53,9 @@ def describe_environment() -> dict[str, Any]:
 
 
 def write_report(path: Path, result: Mapping[str, Any]) -> None:
-    """Write ``result`` and the environment as JSON, atomically."""
-    text = json.dumps({"environment": describe_environment(), **result}, indent=1) + "\n"
+    """Write ``result`` as JSON, atomically, with the environment of now if it holds none."""
+    found = {} if "environment" in result else {"environment": describe_environment()}
+    text = json.dumps({**found, **result}, indent=1) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 from functools import partial
+from importlib import resources
 from typing import Any, Callable
 
 import torch
-from detectron2 import model_zoo
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
@@ -47,13 +47,22 @@ STEPS: dict[str, list[Any]] = {
 }
 
 
+def plain_config(file: str, device: str) -> CfgNode:
+    """A config of detectron2's model zoo with random weights, ready for objectives.
+
+    detectron2's own function for its files imports pkg_resources, which not every machine has.
+    """
+    cfg = base_cfg()
+    cfg.merge_from_file(str(resources.files("detectron2") / "model_zoo" / "configs" / file))
+    cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "", device
+    cfg.MODEL.META_ARCHITECTURE = "AdaptiveModel"
+    return cfg
+
+
 def config(name: str, device: str) -> CfgNode:
     """The detector's config, adapted as the step's name says."""
-    cfg = base_cfg()
-    cfg.merge_from_file(model_zoo.get_config_file("COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml"))
-    cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "", device
+    cfg = plain_config("COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml", device)
     cfg.MODEL.BACKBONE.FREEZE_AT = 1
-    cfg.MODEL.META_ARCHITECTURE = "AdaptiveModel"
     cfg.MODEL.ADAPT.OBJECTIVES = ["StrongWeakAlignment"]
     # Small pictures leave one cell, on which batch norm fails.
     cfg.MODEL.STRONG_WEAK.GLOBAL.NORM = "GN"
@@ -126,10 +135,19 @@ def main() -> None:
     if args.memory_of:
         print(peak_growth(build_step(args.memory_of, args), "cpu"))
         return
+    rows = compare_steps(args)
+    print(format_table(rows))
+    table = compare_inference(args)
+    print(format_table(table))
+    report_speed("adaptation_step", args, rows=rows, inference=table)
+
+
+def compare_steps(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return a row for each training step."""
     steps = {name: build_step(name, args) for name in STEPS}
     runs = {name: partial(timed, step, args.device) for name, step in steps.items()}
     seconds = measure(runs, args.rounds)
-    rows = [
+    return [
         {
             "step": name,
             "ms": seconds[name] * 1e3,
@@ -139,17 +157,17 @@ def main() -> None:
         }
         for name in STEPS
     ]
-    print(format_table(rows))
-    del steps, runs
+
+
+def compare_inference(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return a row for the prediction of each model."""
     models = {name: inference(name, args) for name in ("plain", "L+G", "L+G+context")}
     predictions = {name: partial(timed, run, args.device) for name, run in models.items()}
     predicted = measure(predictions, args.rounds)
-    table = [
+    return [
         {"inference": name, "ms": value * 1e3, "x plain": value / predicted["plain"]}
         for name, value in predicted.items()
     ]
-    print(format_table(table))
-    report_speed("adaptation_step", args, rows=rows, inference=table)
 
 
 if __name__ == "__main__":

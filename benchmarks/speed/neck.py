@@ -103,7 +103,7 @@ def _peak_rss_growth(name: str, args: argparse.Namespace) -> float:
 
 
 def _timed_passes(
-    args: argparse.Namespace, inputs: dict
+    args: argparse.Namespace, inputs: dict, plain_formulas: bool
 ) -> Iterator[tuple[str, bool, Callable[[], float]]]:
     necks = {name: build_neck(name).to(args.device) for name in NECKS}
     if args.channels_last:
@@ -112,6 +112,8 @@ def _timed_passes(
         for name, neck in necks.items():
             run = partial(run_once, neck, inputs, backward, args, name)
             yield name, backward, run
+        if not plain_formulas:
+            continue
         for label, names in [("plain formulas", ()), *((f"without {s}", (s,)) for s in STEPS)]:
 
             def plain(names: tuple = names, b: bool = backward) -> float:
@@ -129,32 +131,40 @@ def main() -> None:
     if args.memory_of:
         print(_peak_rss_growth(args.memory_of, args))
         return
+    rows = times(args)
+    for row in rows:
+        if row["neck"] in NECKS:
+            row |= _weight(row["neck"], args)
+    print(format_table(rows))
+    report_speed("neck", args, rows=rows)
 
-    inputs = build_inputs(args)
-    passes = list(_timed_passes(args, inputs))
+
+def times(args: argparse.Namespace, plain_formulas: bool = True) -> list[dict[str, Any]]:
+    """Return a row for each neck and, if asked, for DRFPN without each of its optimisations."""
+    passes = list(_timed_passes(args, build_inputs(args), plain_formulas))
     forward = measure({name: run for name, backward, run in passes if not backward}, args.rounds)
     both = measure({name: run for name, backward, run in passes if backward}, args.rounds)
-    rows = []
-    for name in forward:
-        row = {
+    return [
+        {
             "neck": name,
             "forward ms": forward[name] * 1e3,
             "x FPN": forward[name] / forward["FPN"],
             "forward+backward ms": both[name] * 1e3,
             "x FPN ": both[name] / both["FPN"],
         }
-        if name in NECKS:
-            neck = build_neck(name).eval().to(args.device)
-            counter = FlopCountAnalysis(neck, ({f: x.detach() for f, x in inputs.items()},))
-            row["GMAC"] = (
-                counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
-                / 1e9
-            )
-            row["peak MiB"] = peak_memory(name, args)
-            row["parameters"] = sum(p.numel() for p in neck.parameters())
-        rows.append(row)
-    print(format_table(rows))
-    report_speed("neck", args, rows=rows)
+        for name in forward
+    ]
+
+
+def _weight(name: str, args: argparse.Namespace) -> dict[str, float]:
+    neck = build_neck(name).eval().to(args.device)
+    counter = FlopCountAnalysis(neck, ({f: x.detach() for f, x in build_inputs(args).items()},))
+    counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    return {
+        "GMAC": counter.total() / 1e9,
+        "peak MiB": peak_memory(name, args),
+        "parameters": sum(p.numel() for p in neck.parameters()),
+    }
 
 
 if __name__ == "__main__":

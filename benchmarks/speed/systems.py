@@ -54,12 +54,20 @@ SYSTEMS = {
 #: Rows that are the same config with its objectives off.
 SOURCE_ONLY = ("Faster R-CNN, FPN", "Semantic FPN")
 #: Keys of objectives that would wait for a later iteration.
-START_KEYS = ("STRONG_WEAK", "PSEUDO_LABEL", "DEPTH_MIX")
+START_KEYS = ("STRONG_WEAK", "PSEUDO_LABEL", "DEPTH_MIX", "TEACHER")
 
 
 def config(system: str, args: argparse.Namespace, folder: str) -> CfgNode:
+    """The shipped config of a system, made ready; without its objectives for a plain one."""
+    cfg = prepared(SYSTEMS[system], args, folder)
+    if system in SOURCE_ONLY:
+        cfg.MODEL.ADAPT.BASELINE = "source_only"
+    return cfg
+
+
+def prepared(name: str, args: argparse.Namespace, folder: str) -> CfgNode:
     """The shipped config at the asked size, every objective at work from the first iteration on."""
-    cfg = model_zoo.get_config(SYSTEMS[system])
+    cfg = model_zoo.get_config(name)
     cfg.defrost()
     cfg.OUTPUT_DIR, cfg.SEED = folder, 1
     cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "", args.device
@@ -67,8 +75,6 @@ def config(system: str, args: argparse.Namespace, folder: str) -> CfgNode:
     height, width = args.size
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = (height,), height
     cfg.INPUT.MAX_SIZE_TRAIN = cfg.INPUT.MAX_SIZE_TEST = width
-    if system in SOURCE_ONLY:
-        cfg.MODEL.ADAPT.BASELINE = "source_only"
     for key in START_KEYS:
         if "START_ITER" in cfg.MODEL[key]:
             cfg.MODEL[key].START_ITER = 0
@@ -78,13 +84,13 @@ def config(system: str, args: argparse.Namespace, folder: str) -> CfgNode:
 class Bench:
     """One system, built: its loading, step and inference as functions without arguments."""
 
-    def __init__(self, system: str, args: argparse.Namespace, folder: str) -> None:
-        cfg = config(system, args, folder)
-        self._trainer = Trainer(cfg)
-        self._loader = iter(self._trainer.data_loader)
-        self._batches = itertools.cycle([next(self._loader) for _ in range(2)])
+    def __init__(self, cfg: CfgNode) -> None:
+        self.trainer = Trainer(cfg)
+        self._loader = iter(self.trainer.data_loader)
+        self.batches = [next(self._loader) for _ in range(2)]
+        self._turns = itertools.cycle(self.batches)
         self._picture = next(iter(Trainer.build_test_loader(cfg, cfg.DATASETS.TEST[0])))
-        self.pictures = len(next(self._batches))
+        self.pictures = len(self.batches[0])
 
     def load(self) -> None:
         """Make one batch."""
@@ -92,10 +98,10 @@ class Bench:
 
     def step(self) -> None:
         """Forward, backward and optimiser."""
-        model, optimizer = self._trainer.model.train(), self._trainer.optimizer
+        model, optimizer = self.trainer.model.train(), self.trainer.optimizer
         # Not the first iteration, in which a teacher is copied instead of averaged.
         with EventStorage(1):
-            losses = model(next(self._batches))
+            losses = model(next(self._turns))
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
@@ -103,13 +109,13 @@ class Bench:
     @torch.no_grad()
     def inference(self) -> None:
         """Look at one picture."""
-        self._trainer.model.eval()(self._picture)
+        self.trainer.model.eval()(self._picture)
 
 
 def measure_system(system: str, args: argparse.Namespace) -> dict[str, Any]:
     """Return a row of the table; with ``--profile`` print where its time goes."""
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(system, args, folder)
+        bench = Bench(config(system, args, folder))
         runs: dict[str, Callable[[], None]] = {
             "load": bench.load,
             "step": bench.step,

@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from detectron2 import model_zoo
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
@@ -28,9 +27,8 @@ from torch import nn
 from benchmarks.report import format_table
 from benchmarks.speed.options import parse_speed, report_speed, speed_parser
 from benchmarks.timing import computed, measure
-from drfpn_da.config.setup import base_cfg
 
-from .adaptation_step import make_batch
+from .adaptation_step import make_batch, plain_config
 
 _NODE = "MODEL.PSEUDO_LABEL"
 _SAFEGUARDS = (
@@ -58,10 +56,7 @@ SPREAD = 20.0
 
 def config(detector: str, options: tuple[Any, ...] | None, device: str) -> CfgNode:
     """The config of a detector that a teacher teaches; of the plain one with options None."""
-    cfg = base_cfg()
-    cfg.merge_from_file(model_zoo.get_config_file(DETECTORS[detector][0]))
-    cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "", device
-    cfg.MODEL.META_ARCHITECTURE = "AdaptiveModel"
+    cfg = plain_config(DETECTORS[detector][0], device)
     cfg.MODEL.ADAPT.DETECTOR = detector
     if options is not None:
         dense = detector == "SemanticSegmentor"

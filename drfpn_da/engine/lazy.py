@@ -28,7 +28,13 @@ from .accumulation import accumulate_gradients
 from .clipping import clip_gradients
 from .hooks import RunningNormalizer, SharedStatistics, StepSeed
 from .run import EVAL_FOLDER, finish_setup, refuse_other_run, shared_seed
-from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
+from .step import (
+    amp_trainer,
+    build_ddp_model,
+    dead_workers_explained,
+    read_losses_at_once,
+    unoptimised_scripts,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +156,7 @@ def train_lazy(cfg: DictConfig, resume: bool = False) -> dict[str, Any] | None:
         else SimpleTrainer
     )
     trainer = step_trainer(build_ddp_model(model, **cfg.train.ddp), loader, optimizer)
+    read_losses_at_once(trainer)
     accumulate_gradients(trainer, cfg.train.get("accumulation_steps", 1))
     checkpointer = SafeCheckpointer(model, cfg.train.output_dir, trainer=trainer)
     results: dict[str, Any] = {}

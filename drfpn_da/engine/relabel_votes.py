@@ -96,9 +96,9 @@ class VoteRecorder:
         )
         overlap = matched_pairwise_iou(Boxes(boxes), Boxes(truth))
         voting &= overlap >= self.min_iou
-        logits = predictions.logits[voting, :-1].float()
+        logits = predictions.logits[:, :-1].float()
         if self.probabilities == "scaled":
-            logits = logits * predictions.alpha[voting, None].float()
-        self.votes.add(
-            index[voting], logits.softmax(dim=1), overlap[voting], predictions.alpha[voting]
-        )
+            logits = logits * predictions.alpha[:, None].float()
+        # All of them: to choose those that vote, the host would have to wait for their number.
+        index = index.masked_fill(~voting, -1)
+        self.votes.add(index, logits.softmax(dim=1), overlap, predictions.alpha)

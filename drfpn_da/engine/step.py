@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Callable
 
 import torch
 from detectron2.engine import AMPTrainer, SimpleTrainer, create_ddp_model
 from detectron2.utils import comm
-from torch import nn
+from torch import Tensor, nn
 
 from ..compat import supported_kwargs
 from ..modeling import AdaptiveModel
+from ..modeling.step_scalars import read_with_scalars, scalars_read_at_once
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,26 @@ def dead_workers_explained() -> Iterator[None]:
 def model_device(model: nn.Module) -> torch.device:
     """Return the device of the model's first parameter."""
     return next(model.parameters()).device
+
+
+def read_losses_at_once(trainer: SimpleTrainer) -> None:
+    """Let a step trainer read losses and the scalars of a step in one transfer from the device.
+
+    Args:
+        trainer: detectron2's step trainer, of full or mixed precision.
+    """
+    write = trainer._write_metrics
+
+    def write_read(losses: Mapping[str, Tensor], *arguments: Any, **options: Any) -> None:
+        numbers = read_with_scalars(list(losses.values()))
+        write(
+            dict(zip(losses, (torch.tensor(x, dtype=torch.float64) for x in numbers))),
+            *arguments,
+            **options,
+        )
+
+    trainer._write_metrics = write_read
+    trainer.run_step = scalars_read_at_once()(trainer.run_step)
 
 
 def amp_trainer(precision: str, device: torch.device) -> Callable[..., SimpleTrainer]:

@@ -56,7 +56,13 @@ from .relabel_hook import build_relabel_hooks
 from .run import shared_seed
 from .scaling import scale_to_processes
 from .soft_label_hook import build_soft_label_hooks
-from .step import amp_trainer, build_ddp_model, dead_workers_explained, unoptimised_scripts
+from .step import (
+    amp_trainer,
+    build_ddp_model,
+    dead_workers_explained,
+    read_losses_at_once,
+    unoptimised_scripts,
+)
 from .wandb_writer import WandbWriter
 
 #: Names of features that detectron2's heads look up without a word about the key.
@@ -102,6 +108,7 @@ class Trainer(DefaultTrainer):
         )
         with parts, damaged_json_named(*cfg.DATASETS.TRAIN, *cfg.DATASETS.TARGET):
             super().__init__(cfg)
+        read_losses_at_once(self._trainer)
         accumulate_gradients(self._trainer, cfg.SOLVER.ACCUMULATION_STEPS)
 
     @classmethod

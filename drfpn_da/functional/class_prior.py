@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import torch
 from torch import Tensor
 
@@ -17,11 +19,16 @@ def prior_regulariser(mean: Tensor, prior: Tensor) -> Tensor:
     return (prior * (prior / safe).log()).sum()
 
 
-def entropy_regulariser(logits: Tensor) -> Tensor:
+def entropy_regulariser(logits: Tensor, among: Optional[Tensor] = None) -> Tensor:
     """Return the mean entropy of the rows' softmax, R_H (section 3.1).
 
     Args:
-        logits: (R, C), with at least one row.
+        logits: (R, C).
+        among: (R,) bool, the rows that count, by a mask, so that a GPU is not waited for; None:
+            all. Where none counts, the result is 0.
     """
     log_p = logits.log_softmax(dim=1)
-    return -(log_p.exp() * log_p).sum(dim=1).mean()
+    entropy = -(log_p.exp() * log_p).sum(dim=1)
+    if among is None:
+        return entropy.mean()
+    return entropy.masked_fill(~among, 0).sum() / among.sum().clamp(min=1)

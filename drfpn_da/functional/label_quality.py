@@ -42,7 +42,7 @@ def reliability_bins(confidence: Tensor, correct: Tensor, bins: int = 15) -> lis
         ValueError: a confidence out of range.
     """
     # Means of probabilities may exceed 1 by rounding.
-    if len(confidence) and not -1e-3 <= confidence.min() <= confidence.max() <= 1 + 1e-3:
+    if len(confidence) and (confidence.min() < -1e-3 or confidence.max() > 1 + 1e-3):
         low, high = float(confidence.min()), float(confidence.max())
         raise ValueError(f"confidences lie in [{low:g}, {high:g}], not in [0, 1]")
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1

@@ -24,9 +24,9 @@ def normalize_disparity(disparity: Tensor, inside: Optional[Tensor] = None) -> T
     """
     if inside is None:
         inside = torch.ones_like(disparity, dtype=torch.bool)
-    infinity = disparity.new_tensor(float("inf"))
-    low = torch.where(inside, disparity, infinity).amin(dim=(-2, -1), keepdim=True)
-    high = torch.where(inside, disparity, -infinity).amax(dim=(-2, -1), keepdim=True)
+    infinity = float("inf")
+    low = disparity.masked_fill(~inside, infinity).amin(dim=(-2, -1), keepdim=True)
+    high = disparity.masked_fill(~inside, -infinity).amax(dim=(-2, -1), keepdim=True)
     width = high - low
     varies = inside & (width > 0)
     return torch.where(varies, (disparity - low) / torch.where(width > 0, width, 1), 0.0)

@@ -71,7 +71,10 @@ def back_project(depth: Tensor, intrinsics: Tensor) -> Tensor:
     columns = torch.arange(width, dtype=depth.dtype, device=depth.device)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     pixels = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
-    rays: Tensor = torch.linalg.inv(intrinsics) @ pixels
+    # Whether it worked is asked on the CPU only: the host would wait for a GPU.
+    checked = intrinsics.device.type == "cpu"
+    inverse = torch.linalg.inv_ex(intrinsics, check_errors=checked).inverse
+    rays: Tensor = inverse @ pixels
     return rays.view(-1, 3, height, width) * depth
 
 
@@ -91,7 +94,8 @@ def project(points: Tensor, intrinsics: Tensor, pose: Tensor) -> Tensor:
     moved = pose[:, :3, :3] @ points.flatten(2) + pose[:, :3, 3:]
     image = intrinsics @ moved
     pixels = image[:, :2] / (image[:, 2:] + EPSILON)
-    last = torch.tensor([width - 1, height - 1], dtype=points.dtype, device=points.device)
+    # Made on the device: of the two values, numbers in a list would have to be copied there.
+    last = torch.linspace(width - 1, height - 1, 2, dtype=points.dtype, device=points.device)
     grid = pixels / last[:, None] * 2 - 1
     return grid.transpose(1, 2).view(-1, height, width, 2)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -44,12 +46,21 @@ def class_thresholds(confidence: Tensor, seen: Tensor, threshold: float, floor: 
         threshold: of the best class, in [0, 1].
         floor: lowest threshold, in [0, threshold].
     """
-    result = torch.full_like(confidence, threshold)
-    if seen.any():
-        best = confidence[seen].max().clamp(min=torch.finfo(confidence.dtype).tiny)
-        scaled = (threshold * confidence / best).clamp(min=floor)
-        result = torch.where(seen, scaled, result)
-    return result
+    best = confidence.masked_fill(~seen, 0).max().clamp(min=torch.finfo(confidence.dtype).tiny)
+    scaled = (threshold * confidence / best).clamp(min=floor)
+    return torch.where(seen, scaled, threshold)
+
+
+def rows_where(masks: Sequence[Tensor]) -> list[Tensor]:
+    """Return the rows of each (R_i,) mask where it is True, ascending.
+
+    The host waits for a GPU once, for how many there are; ``nonzero`` waits for each mask.
+    """
+    counts = torch.stack([mask.sum() for mask in masks]).tolist()
+    return [
+        mask.logical_not().to(torch.uint8).argsort(stable=True)[:count]
+        for mask, count in zip(masks, counts)
+    ]
 
 
 def jitter_boxes(boxes: Tensor, count: int, scale: float, generator: torch.Generator) -> Tensor:

@@ -57,7 +57,7 @@ class VoteAccumulator:
         """Add R votes; they stay on their device for some steps, so that nothing waits.
 
         Args:
-            index: (R,) running numbers of annotations.
+            index: (R,) running numbers of annotations; below 0: no vote.
             probabilities: (R, K) foreground class probabilities, summing to 1.
             weight: (R,) in [0, 1], for example overlaps.
             alpha: (R,) importances in [0, 1].
@@ -106,7 +106,9 @@ class VoteAccumulator:
     def _from_tensors(
         self, index: Tensor, probabilities: Tensor, weight: Tensor, alpha: Tensor
     ) -> State:
-        weight, alpha = weight.double(), alpha.double()
+        votes = index >= 0
+        index, probabilities = index[votes], probabilities[votes]
+        weight, alpha = weight[votes].double(), alpha[votes].double()
         probabilities = probabilities.double()
         weighted = probabilities * weight[:, None]
         adjusted = probabilities * torch.from_numpy(self._factors).to(probabilities)

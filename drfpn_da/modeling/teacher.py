@@ -6,11 +6,15 @@ import copy
 import logging
 
 import torch
+from detectron2.layers import FrozenBatchNorm2d
 from torch import Tensor, nn
 
+from ..layers.frozen_norm import Kept
 from .inner_keys import InnerKeys
 
 logger = logging.getLogger(__name__)
+
+Pair = tuple[Tensor, Tensor]
 
 
 class MeanTeacher(nn.Module):
@@ -65,6 +69,7 @@ class MeanTeacher(nn.Module):
         self.detector = copy.deepcopy(student).requires_grad_(False).eval()
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         self._counted = (self.updates, self.updates._version, 0)
+        self._equal = Kept()
         self.objectives = nn.ModuleDict()
         InnerKeys(self, "detector", own=["updates", "objectives"], ending=".ema")
 
@@ -113,7 +118,7 @@ class MeanTeacher(nn.Module):
         self.updates += 1
         self._counted = (self.updates, self.updates._version, updates + 1)
         keep = min(self.decay, 1 - 1 / (updates + 2))
-        pairs = _pairs(self.detector, student, self.average_buffers)
+        pairs = self._moving(_pairs(self.detector, student, self.average_buffers), student)
         floating = [pair for pair in pairs if pair[0].is_floating_point()]
         if floating:  # all tensors at once: three launches on a GPU in place of one a tensor
             targets = [its.to(mine) for mine, its in floating]
@@ -121,6 +126,17 @@ class MeanTeacher(nn.Module):
         for mine, its in pairs:
             if not mine.is_floating_point():
                 mine.copy_(its)
+
+    def _moving(self, pairs: list[Pair], student: nn.Module) -> list[Pair]:
+        """Leave out statistics of frozen norms that equal the student's.
+
+        They stay as they are. What was computed from them once (:class:`Kept`) then holds on.
+        """
+        frozen = _frozen_statistics(self.detector, student)
+        if not self._equal.get(sum(frozen, ()), lambda: all(torch.equal(*x) for x in frozen)):
+            return pairs
+        left_out = {id(mine) for mine, _ in frozen}
+        return [pair for pair in pairs if id(pair[0]) not in left_out]
 
     def _count_updates(self) -> int:
         """Return the number of averaged steps; the device is asked where others have set it."""
@@ -134,14 +150,24 @@ class MeanTeacher(nn.Module):
     def copy_from(self, student: nn.Module) -> None:
         """Become the student's equal and forget the average."""
         self.updates.zero_()
+        self._counted = (self.updates, self.updates._version, 0)
         for mine, its in _pairs(self.detector, student):
             mine.copy_(its)
+        self._equal.forget()
+        self._equal.get(sum(_frozen_statistics(self.detector, student), ()), lambda: True)
 
 
-def _pairs(
-    teacher: nn.Module, student: nn.Module, buffers: bool = True
-) -> list[tuple[Tensor, Tensor]]:
-    pairs: list[tuple[Tensor, Tensor]] = list(zip(teacher.parameters(), student.parameters()))
+def _frozen_statistics(teacher: nn.Module, student: nn.Module) -> list[Pair]:
+    norms = [
+        pair
+        for pair in zip(teacher.modules(), student.modules())
+        if isinstance(pair[0], FrozenBatchNorm2d)
+    ]
+    return [pair for mine, its in norms for pair in zip(mine.buffers(), its.buffers())]
+
+
+def _pairs(teacher: nn.Module, student: nn.Module, buffers: bool = True) -> list[Pair]:
+    pairs: list[Pair] = list(zip(teacher.parameters(), student.parameters()))
     if buffers:
         pairs += zip(teacher.buffers(), student.buffers())
     return pairs

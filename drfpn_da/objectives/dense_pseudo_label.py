@@ -8,7 +8,6 @@ from typing import Any, Optional, cast
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -22,6 +21,7 @@ from ..modeling.feature_taps import FeatureTaps
 from ..modeling.meta_arch.adaptive import picture_sizes, preprocess
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, replaced
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
+from ..modeling.step_scalars import put_scalars
 from ..node_arguments import arguments
 from .pseudo_checks import views_of
 from .self_training import SelfTraining
@@ -198,12 +198,14 @@ class DensePseudoLabel(SelfTraining):
         if self.prior_weight:
             pixels = torch.cat([x["sem_seg"].flatten() for x in step.source.inputs])
             device = self.statistics.source_counts.device
-            self.statistics.add_labels(pixels[pixels != self._ignore].long().to(device))
+            self.statistics.add_labels(
+                pixels[pixels != self._ignore].long().to(device, non_blocking=True)
+            )
         inside = picture_masks(picture_sizes(step.target.inputs), logits.device)
         height, width = inside.shape[-2:]
         if self.prior_weight or self.entropy_weight:
-            rows = logits[..., :height, :width].permute(0, 2, 3, 1)[inside]
-            losses.update(self.regularisers(rows))
+            rows = logits[..., :height, :width].permute(0, 2, 3, 1).flatten(0, 2)
+            losses.update(self.regularisers(rows, inside.flatten()))
         return self.weighted(losses, step.iteration)
 
     @without_gradients()
@@ -230,17 +232,23 @@ class DensePseudoLabel(SelfTraining):
             images = preprocess(teacher, [{"image": weak} for weak, _ in views])
             probabilities = semantic_logits(teacher, images)[..., :height, :width].softmax(dim=1)
         confidence, labels = probabilities.max(dim=1)
-        self.statistics.add_scores(confidence[inside], labels[inside])
+        self.statistics.add_scores(confidence.flatten(), labels.flatten(), inside.flatten())
         thresholds = self.statistics.thresholds()
         sure = inside & (confidence >= thresholds[labels])
         if not self.soft:
             hard = one_hot(labels, probabilities.shape[1]).permute(0, 3, 1, 2)
             probabilities = hard.to(probabilities.dtype)
-        strong = stack_padded([view.to(device).float() for _, view in views], (height, width))
-        storage = get_event_storage()
-        storage.put_scalar(f"{self.name}/labelled_share", float(sure[inside].float().mean()))
-        storage.put_scalar(f"{self.name}/confidence", float(confidence[inside].mean()))
-        storage.put_scalar(f"{self.name}/threshold_lowest", float(thresholds.min()))
+        strong = stack_padded(
+            [view.to(device, non_blocking=True).float() for _, view in views], (height, width)
+        )
+        pixels = inside.sum()
+        put_scalars(
+            {
+                f"{self.name}/labelled_share": sure.sum() / pixels,
+                f"{self.name}/confidence": confidence.masked_fill(~inside, 0).sum() / pixels,
+                f"{self.name}/threshold_lowest": thresholds.min(),
+            }
+        )
         if not self.mixup_alpha:
             return DenseLabels(strong, probabilities, sure.float(), inside)
         return self._mixed(DenseLabels(strong, probabilities, sure.float(), inside), generator)
@@ -253,7 +261,11 @@ class DensePseudoLabel(SelfTraining):
                 "with drfpn_da.engine.Trainer, or register DenseLabelHook.from_config(cfg)"
             )
         return [
-            replay_map(self.store.read(x["file_name"]).to(device), x[VIEW_TO_PICTURE], size)
+            replay_map(
+                self.store.read(x["file_name"]).to(device, non_blocking=True),
+                x[VIEW_TO_PICTURE],
+                size,
+            )
             for x, size in zip(inputs, picture_sizes(inputs))
         ]
 
@@ -270,7 +282,7 @@ class DensePseudoLabel(SelfTraining):
                 "for each process, or MIXUP_ALPHA 0"
             )
         partner, own = draw_mixup(count, self.mixup_alpha, generator)
-        partner = partner.to(labels.inside.device)
+        partner = partner.to(labels.inside.device, non_blocking=True)
         both = labels.inside[partner]
         share = torch.where(both, own, 1.0).to(labels.target.dtype)[:, None]
         return DenseLabels(

@@ -8,7 +8,6 @@ from typing import Any, Optional
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
@@ -38,6 +37,7 @@ from ..modeling.predicted_disparity import (
     with_disparity,
 )
 from ..modeling.sem_seg_logits import check_segmentor, semantic_logits
+from ..modeling.step_scalars import put_scalars
 from ..node_arguments import arguments
 
 DEPTHS = ("file", "student")
@@ -207,11 +207,14 @@ class DepthMix(Objective):
     def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
         """Return the loss of the target pass."""
         assert step.target is not None and self.last is not None
-        inside = self.last.inside
-        storage = get_event_storage()
-        storage.put_scalar(f"{self.name}/confidence", float(self.last.weights[inside].mean()))
-        own = float(self.last.masks[inside].float().mean())
-        storage.put_scalar(f"{self.name}/own_share", own)
+        inside, mix = self.last.inside, self.last
+        pixels = inside.sum()
+        put_scalars(
+            {
+                f"{self.name}/confidence": mix.weights.masked_fill(~inside, 0).sum() / pixels,
+                f"{self.name}/own_share": (mix.masks & inside).sum() / pixels,
+            }
+        )
         return {key: self.weight * loss for key, loss in step.target.losses.items()}
 
     @without_gradients()
@@ -241,7 +244,9 @@ class DepthMix(Objective):
         inside = picture_masks(sizes, device)
         height, width = inside.shape[-2:]
         logits = semantic_logits(teacher, images)[..., :height, :width]
-        pictures = stack_padded([x["image"].to(device) for x in inputs], (height, width))
+        pictures = stack_padded(
+            [x["image"].to(device, non_blocking=True) for x in inputs], (height, width)
+        )
         probabilities = logits.softmax(dim=1)
         void = self._give_labels(inputs, probabilities) | ~inside
         confidence, labels = probabilities.max(dim=1)
@@ -308,23 +313,28 @@ class DepthMix(Objective):
                     "the data set has no disparity files), MODEL.DEPTH_MIX.DEPTH student, or "
                     "another MODEL.DEPTH_MIX.MASK"
                 )
-            one = x["disparity"].to(inside.device, torch.float32)
+            one = x["disparity"]
             if tuple(one.shape) != size:
                 raise ValueError(
                     f"{name} has a disparity of {tuple(one.shape)}, but the picture has {size}: "
                     "disparity must follow the transforms of its picture (DisparityMapper)"
                 )
             maps.append(one)
-        stacked = stack_padded(maps, (inside.shape[-2], inside.shape[-1]))
+        if self.compare != "disparity" and not self.own_depth:
+            self._check_range(maps)
+        there = [one.to(inside.device, torch.float32, non_blocking=True) for one in maps]
+        stacked = stack_padded(there, (inside.shape[-2], inside.shape[-1]))
         if self.compare == "disparity":
             return stacked
-        if self.own_depth:
-            return normalize_disparity(stacked, inside)
-        if stacked.min() < 0 or stacked.max() > 1:
+        return normalize_disparity(stacked, inside) if self.own_depth else stacked
+
+    def _check_range(self, maps: Sequence[Tensor]) -> None:
+        """Raise ValueError if disparity leaves [0, 1]; on the CPU, where data come from."""
+        low, high = (min(float(x.min()) for x in maps), max(float(x.max()) for x in maps))
+        if low < 0 or high > 1:
             raise ValueError(
                 f"MODEL.DEPTH_MIX.COMPARE is '{self.compare}', but disparity of target pictures "
-                f"runs from {float(stacked.min()):.4g} to {float(stacked.max()):.4g}: map them "
-                "with DisparityMapper(..., normalize=True), which stretches the whole picture's to "
-                "[0, 1], or write MODEL.DEPTH_MIX.COMPARE disparity"
+                f"runs from {low:.4g} to {high:.4g}: map them with DisparityMapper(..., "
+                "normalize=True), which stretches the whole picture's to [0, 1], or write "
+                "MODEL.DEPTH_MIX.COMPARE disparity"
             )
-        return stacked

@@ -10,6 +10,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from ..functional import SOURCE
+from ..modeling.step_scalars import put_scalars
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +69,16 @@ class DomainMonitor:
         feature.register_hook(note)
 
     def write(self) -> None:
-        """Put the scalars into the event storage, and judge."""
+        """Put the scalars into the event storage, and judge, when they are read."""
         pending = {**self._pending, **{f"grad_norm_{k}": v for k, v in self._norms.items()}}
         self._pending, self._norms = {}, {}
         if not pending:
             return
-        # One transfer from the device.
-        values = dict(zip(pending, torch.stack(list(pending.values())).tolist()))
+        put_scalars({f"{self._prefix}/{k}": v for k, v in pending.items()}, heard=self._heard)
+
+    def _heard(self, scalars: dict[str, float]) -> None:
+        values = {name[len(self._prefix) + 1 :]: value for name, value in scalars.items()}
         storage = get_event_storage()
-        for name, value in values.items():
-            storage.put_scalar(f"{self._prefix}/{name}", value)
         # A step is an iteration, however many parts its batch has.
         if storage.iter == self._judged:
             return

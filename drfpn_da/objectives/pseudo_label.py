@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import torch
+import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 
 from ..functional.generators import step_generator
 from ..functional.no_grad import without_gradients
-from ..functional.pseudo_boxes import soft_cross_entropy
+from ..functional.pseudo_boxes import rows_where, soft_cross_entropy
 from ..modeling.feature_taps import FeatureTaps
 from ..modeling.objective import OBJECTIVE_REGISTRY, AdaptationStep, replaced
+from ..modeling.step_scalars import put_scalars
 from ..node_arguments import arguments
 from .pseudo_checks import check_detector, views_of
 from .pseudo_roi import RoiRecord, Stage, TeacherPass, install_recorder, match
@@ -148,20 +150,25 @@ class PseudoLabel(SelfTraining):
         classes = torch.cat([d.pred_classes for d in detections])
         self.statistics.add_scores(scores, classes)
         thresholds = self.statistics.thresholds()
+        sure = scores >= thresholds[classes]
+        boxes = torch.cat([d.pred_boxes.tensor for d in detections]).float()
+        parts = (sure & Boxes(boxes).nonempty()).split([len(d) for d in detections])
         labels = []
-        for found in detections:
-            sure = found[found.scores.float() >= thresholds[found.pred_classes]]
-            boxes = Boxes(sure.pred_boxes.tensor.float())
-            label = Instances(found.image_size, gt_boxes=boxes, gt_classes=sure.pred_classes)
-            labels.append(label[boxes.nonempty()])
-        kept = scores[scores >= thresholds[classes]]
-        storage = get_event_storage()
+        for found, rows in zip(detections, rows_where(parts)):
+            label = Instances(found.image_size)
+            label.gt_boxes = Boxes(found.pred_boxes.tensor.float()[rows])
+            label.gt_classes = found.pred_classes[rows]
+            labels.append(label)
         count = sum(len(label) for label in labels)
-        storage.put_scalar(f"{self.name}/boxes_per_picture", count / len(labels))
-        if len(kept):
-            storage.put_scalar(f"{self.name}/mean_score", float(kept.mean()))
-        storage.put_scalar(f"{self.name}/threshold_lowest", float(thresholds.min()))
-        storage.put_scalar(f"{self.name}/threshold_mean", float(thresholds.mean()))
+        get_event_storage().put_scalar(f"{self.name}/boxes_per_picture", count / len(labels))
+        mean = scores.masked_fill(~sure, 0).sum() / sure.sum().clamp(min=1)
+        put_scalars({f"{self.name}/mean_score": mean}, where=sure.any())
+        put_scalars(
+            {
+                f"{self.name}/threshold_lowest": thresholds.min(),
+                f"{self.name}/threshold_mean": thresholds.mean(),
+            }
+        )
         return labels
 
     def forward(self, step: AdaptationStep) -> dict[str, Tensor]:
@@ -173,7 +180,8 @@ class PseudoLabel(SelfTraining):
         losses = self._kept(step.target.losses)
         if self._record is not None:
             classes = torch.cat([x["instances"].gt_classes for x in step.source.inputs])
-            self.statistics.add_labels(classes.to(self.statistics.source_counts.device))
+            device = self.statistics.source_counts.device
+            self.statistics.add_labels(classes.to(device, non_blocking=True))
             losses.update(self._roi_losses(step.detector, self._record.take(), step.iteration))
             self._teacher_pass = None
         return self.weighted(losses, step.iteration)
@@ -214,20 +222,20 @@ class PseudoLabel(SelfTraining):
                 loss = soft_cross_entropy(stage.logits, logits.float().softmax(dim=1))
                 losses[f"loss_cls{ending}"] = loss * predictor.loss_weight.get("loss_cls", 1.0)
             if reliable is not None:
-                trained = classes.clone()
-                trained[foreground] = classes[foreground].where(
-                    reliable[rows[foreground]], classes.new_tensor(heads.num_classes)
-                )
+                trained = torch.where(reliable[rows], classes, heads.num_classes)
                 proposals = torch.cat([one.tensor for one in stage.boxes])
                 loss = predictor.box_reg_loss(proposals, boxes, stage.deltas, trained)
                 factor = predictor.loss_weight.get("loss_box_reg", 1.0)
                 losses[f"loss_box_reg{ending}"] = loss * factor
-        share = foreground.float().mean()
-        get_event_storage().put_scalar(f"{self.name}/share_foreground", float(share))
-        return {**losses, **self.regularisers(stages[-1].logits[foreground, :-1])}
+        put_scalars({f"{self.name}/share_foreground": foreground.float().mean()})
+        return {**losses, **self.regularisers(stages[-1].logits[:, :-1], foreground)}
 
     def _reliable(self, iteration: int) -> Tensor:
-        """Return for each label (R,) of the batch whether the teacher finds its box again."""
+        """Return for each label of the batch whether the teacher finds its box again.
+
+        Returns:
+            (R + 1,): a last row stands for those of pictures without labels.
+        """
         assert self._teacher_pass is not None
         generator = step_generator(iteration, device=self._labels[0].gt_boxes.device)
         spread = self._teacher_pass.spread(
@@ -235,6 +243,5 @@ class PseudoLabel(SelfTraining):
         )
         reliable = spread <= self.max_spread
         if len(reliable):
-            share = float(reliable.float().mean())
-            get_event_storage().put_scalar(f"{self.name}/share_reliable", share)
-        return reliable
+            put_scalars({f"{self.name}/share_reliable": reliable.float().mean()})
+        return F.pad(reliable, (0, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Optional
 
 import torch
 import torch.distributed as dist
@@ -76,12 +77,20 @@ class PseudoLabelStatistics(nn.Module):
         return class_thresholds(self.confidence, seen, self.threshold, self.floor)
 
     @torch.no_grad()
-    def add_scores(self, scores: Tensor, classes: Tensor) -> None:
-        """Note the teacher's scores (R,) with their classes (R,), of one step."""
+    def add_scores(self, scores: Tensor, classes: Tensor, among: Optional[Tensor] = None) -> None:
+        """Note the teacher's scores (R,) with their classes (R,), of one step.
+
+        Args:
+            scores: (R,).
+            classes: (R,).
+            among: (R,) bool, those that count; None: all.
+        """
         if self.floor is None:
             return
         heard = scores >= self.floor
-        sums, counts = self._by_class(scores[heard], classes[heard])
+        if among is not None:
+            heard = heard & among
+        sums, counts = self._by_class(scores, classes, heard)
         present = counts > 0
         self.confidence_steps += present
         keep = _warm(self.confidence_momentum, self.confidence_steps)
@@ -92,7 +101,8 @@ class PseudoLabelStatistics(nn.Module):
     @torch.no_grad()
     def add_labels(self, classes: Tensor) -> None:
         """Note the classes (R,) of the source labels of one step."""
-        _, counts = self._by_class(torch.zeros_like(classes, dtype=torch.float32), classes)
+        every = torch.ones_like(classes, dtype=torch.bool)
+        _, counts = self._by_class(every.float(), classes, every)
         self.source_counts += counts.long()
 
     def prior(self) -> Tensor:
@@ -102,30 +112,34 @@ class PseudoLabelStatistics(nn.Module):
         counts = self.source_counts.to(self.prediction.dtype) + 1
         return counts / counts.sum()
 
-    def mean_prediction(self, probabilities: Tensor) -> Tensor:
+    def mean_prediction(self, probabilities: Tensor, among: Optional[Tensor] = None) -> Tensor:
         """Return the running mean, this step included, after noting it.
 
         Args:
-            probabilities: (R, K) of foreground ROIs; R may be 0.
+            probabilities: (R, K) of ROIs; R may be 0.
+            among: (R,) bool, those of the foreground; None: all.
 
         Returns:
             (K,), with the gradient of the R rows' part. Zeros before the first foreground ROI.
         """
-        own = torch.cat([probabilities.sum(dim=0), probabilities.new_tensor([len(probabilities)])])
-        total = _sum_with_own_gradient(own)
-        if total[-1] == 0:
-            return self.prediction.clone()
-        self.prediction_steps += 1
+        if among is None:
+            among = torch.ones_like(probabilities[:, 0], dtype=torch.bool)
+        counted = torch.cat([probabilities, torch.ones_like(probabilities[:, :1])], dim=1)
+        total = _sum_with_own_gradient(counted.masked_fill(~among[:, None], 0).sum(dim=0))
+        count = total[-1].detach()
+        self.prediction_steps += count > 0
         keep = _warm(self.prediction_momentum, self.prediction_steps)
-        mean = keep * self.prediction + (1 - keep) * total[:-1] / total[-1].detach()
+        mean = keep * self.prediction + (1 - keep) * total[:-1] / count.clamp(min=1)
+        # Without an ROI nothing moves. By a choice on the device, which the host need not know.
+        mean = torch.where(count > 0, mean, self.prediction)
         self.prediction.copy_(mean.detach())
         return mean
 
-    def _by_class(self, values: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return sums and counts (K,) of values (R,) with classes (R,), over all processes."""
+    def _by_class(self, values: Tensor, classes: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sums and counts (K,) of the values (R,) among those, over all processes."""
         both = self.confidence.new_zeros(2, len(self.confidence))
-        both[0].index_add_(0, classes, values.to(both.dtype))
-        both[1].index_add_(0, classes, torch.ones_like(classes, dtype=both.dtype))
+        counted = torch.stack([values.to(both.dtype), torch.ones_like(values, dtype=both.dtype)])
+        both.index_add_(1, classes, counted.masked_fill(~among, 0))
         both = _sum_with_own_gradient(both)
         return both[0], both[1]
 

@@ -18,6 +18,7 @@ from ..modeling.predicted_disparity import (
     predict_disparities,
     target_disparities,
 )
+from ..modeling.step_scalars import put_scalars
 from ..node_arguments import arguments
 
 
@@ -98,13 +99,12 @@ class SelfSupervisedDepth(Objective):
                     "map target records with NeighbourMapper"
                 )
         losses, moving = self._losses(step, samples, target_disparities(step))
-        storage = get_event_storage()
-        storage.put_scalar(f"{self.name}/moving_pixels", float(moving))
+        put_scalars({f"{self.name}/moving_pixels": moving})
         if self.on_labelled:
             assert step.source is not None
             inputs = step.source.inputs
             whole = [i for i, x in enumerate(inputs) if not _missing(x)]
-            storage.put_scalar(f"{self.name}/labelled_pictures", len(whole))
+            get_event_storage().put_scalar(f"{self.name}/labelled_pictures", len(whole))
             if whole:
                 # All of the batch, for the statistics of batch norms.
                 found = [d[whole] for d in predict_disparities(step.detector, inputs)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..functional import at_least_float32
 from ..functional.class_prior import entropy_regulariser, prior_regulariser
 from ..modeling.objective import AdaptationStep, Objective
+from ..modeling.step_scalars import put_scalars
 from ..node_arguments import arguments
 from .pseudo_checks import check_common, check_share
 from .pseudo_statistics import PseudoLabelStatistics
@@ -121,23 +123,22 @@ class SelfTraining(Objective):
         get_event_storage().put_scalar(f"{self.name}/weight", weight, smoothing_hint=False)
         return {key: weight * loss for key, loss in losses.items()}
 
-    def regularisers(self, logits: Tensor) -> dict[str, Tensor]:
+    def regularisers(self, logits: Tensor, among: Tensor) -> dict[str, Tensor]:
         """Return R_A and R_H where they have a weight; note the predictions for R_A.
 
         Args:
             logits: (R, K), of ROIs or pixels; R may be 0.
+            among: (R,) bool, the rows that count; perhaps none.
         """
         losses: dict[str, Tensor] = {}
         logits = at_least_float32(logits)
         if self.prior_weight:
-            mean = self.statistics.mean_prediction(logits.softmax(dim=1))
+            mean = self.statistics.mean_prediction(logits.softmax(dim=1), among)
             divergence = prior_regulariser(mean, self.statistics.prior())
             # No row yet: nothing to learn from, but the graph stays connected.
-            loss = divergence if self.statistics.prediction_steps else logits.sum() * 0.0
+            loss = torch.where(self.statistics.prediction_steps > 0, divergence, 0.0)
             losses["loss_prior"] = self.prior_weight * loss
-            storage = get_event_storage()
-            storage.put_scalar(f"{self.name}/prior_divergence", float(loss.detach()))
+            put_scalars({f"{self.name}/prior_divergence": loss})
         if self.entropy_weight:
-            loss = entropy_regulariser(logits) if len(logits) else logits.sum() * 0.0
-            losses["loss_entropy"] = self.entropy_weight * loss
+            losses["loss_entropy"] = self.entropy_weight * entropy_regulariser(logits, among)
         return losses

@@ -10,6 +10,7 @@ from drfpn_da.functional import (
     rank_regularisation,
     split_by_importance,
 )
+from drfpn_da.functional.importance import group_means, importance_means, rank_of_means
 from tests.golden_fill import published
 from tests.published_relabelling import relabel_by_margin
 
@@ -110,3 +111,39 @@ def test_means_by_group_equal_a_loop():
         assert mean.item() == pytest.approx(sum(members) / len(members))
     values.requires_grad_()
     assert gradcheck(lambda v: mean_by_group(v, groups)[1], (values,))
+
+
+def test_masks_in_place_of_choices():
+    """What is left out by a mask changes neither means nor gradients."""
+    generator = torch.Generator().manual_seed(1)
+    for count in (0, 1, 3, 17):
+        values = torch.rand(count, generator=generator, dtype=torch.float64)
+        groups = torch.randint(5, (count,), generator=generator)
+        among = torch.rand(count, generator=generator) < 0.6
+        found = []
+        for masked in (True, False):
+            given = values.clone().requires_grad_()
+            if masked:
+                means, valid = group_means(given, groups, among)
+                rank = rank_of_means(*importance_means(means, BETA, valid), 0.9)
+                assert means[~valid].eq(0).all()
+                means = means[valid]
+            else:
+                means = mean_by_group(given[among], groups[among])[1]
+                high, low = split_by_importance(means, BETA)
+                rank = given.sum() * 0
+                if len(high) and len(low):
+                    rank = (0.9 - means[high].mean() + means[low].mean()).clamp(min=0)
+            rank.backward()
+            found.append((means.detach(), rank.detach(), given.grad))
+        torch.testing.assert_close(found[0], found[1])
+
+
+def test_too_few_importances_give_no_loss():
+    alpha = torch.tensor([0.4, 0.5, 0.6], requires_grad=True)
+    means, counts = importance_means(alpha, BETA)
+    assert counts.tolist() == [2, 1, 3]
+    assert rank_of_means(means, counts, 0.5, least=3) > 0
+    rank = rank_of_means(means, counts, 0.5, least=4)
+    rank.backward()
+    assert rank == 0 and alpha.grad.eq(0).all()

@@ -10,6 +10,7 @@ from drfpn_da.functional.pseudo_boxes import (
     class_thresholds,
     jitter_boxes,
     relative_spread,
+    rows_where,
     soft_cross_entropy,
 )
 
@@ -79,3 +80,9 @@ def test_regularisers_by_hand():
     logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
     by_hand = (math.log(2) + 0.25 * math.log(4) + 0.75 * math.log(4 / 3)) / 2
     assert entropy_regulariser(logits).item() == pytest.approx(by_hand)
+
+
+def test_rows_of_masks():
+    masks = [torch.tensor([0, 1, 0, 1, 1]), torch.tensor([0, 0]), torch.tensor([]), torch.ones(3)]
+    rows = rows_where([mask.bool() for mask in masks])
+    assert [x.tolist() for x in rows] == [[1, 3, 4], [], [], [0, 1, 2]]

@@ -394,3 +394,10 @@ def test_factors_are_powers_of_frequencies():
     accumulator = VoteAccumulator(3, RelabelPolicy().class_factors(given, 3))
     accumulator.add(*(torch.tensor(v) for v in ([7], [[0.0, 1.0, 0.0]], [1.0], [1.0])))
     assert tally_votes(accumulator.state()).votes.tolist() == [[0, 1, 0]]
+
+
+def test_a_vote_on_no_annotation_does_not_count():
+    accumulator = VoteAccumulator(2)
+    accumulator.add(*(torch.tensor(v) for v in ([-1, 4], [[1.0, 0], [0, 1.0]], [1.0, 1], [1.0, 1])))
+    tally = tally_votes(accumulator.state())
+    assert tally.index.tolist() == [4] and tally.votes.tolist() == [[0, 1]]

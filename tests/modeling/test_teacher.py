@@ -3,6 +3,7 @@
 import pytest
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import build_model
 from torch import nn
 
@@ -251,3 +252,22 @@ def test_a_checkpoint_with_half_a_teacher_is_said_aloud(caplog):
     assert f"lacks 3 of the {len(tensors)} tensors of the teacher" in caplog.text
     for mine, its in zip(model.teacher.detector.parameters(), model.detector.parameters()):
         assert torch.equal(mine, its)
+
+
+def test_statistics_of_frozen_norms_are_touched_only_where_they_differ():
+    """What was computed from them can be kept from step to step."""
+    student = nn.Sequential(FrozenBatchNorm2d(2), nn.Linear(2, 2))
+    teacher = MeanTeacher(student, decay=0.5)
+    norm = teacher.detector[0]
+    teacher.follow(student, 0)
+    before = norm.running_mean._version
+    with torch.no_grad():
+        student[1].weight.fill_(3.0)
+    for iteration in range(1, 4):
+        teacher.follow(student, iteration)
+    assert norm.running_mean._version == before, "equal: left alone"
+    assert (teacher.detector[1].weight - 3).abs().max() < 1
+    student[0].running_mean.fill_(1.0)
+    for iteration in range(4, 9):
+        teacher.follow(student, iteration)
+    torch.testing.assert_close(norm.running_mean, torch.full((2,), 1 - 0.5**5))

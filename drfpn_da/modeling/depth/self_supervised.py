@@ -7,12 +7,12 @@ from typing import Any, Optional
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from ...functional import feature_distance
 from ...functional.no_grad import without_gradients
 from ...node_arguments import arguments
+from ..step_scalars import put_scalars
 from ..teacher import MeanTeacher
 from .network import DepthNetwork
 from .pose import PoseNetwork
@@ -94,7 +94,7 @@ class SelfSupervisedDepth(DepthNetwork):
                 held = self.reference.detector(now)[self._coarsest]
             distance = feature_distance(features[self._coarsest].float(), held.float())
             losses["depth/loss_feature_distance"] = self.feature_distance_weight * distance
-        get_event_storage().put_scalar("depth/moving_pixels", float(moving))
+        put_scalars({"depth/moving_pixels": moving})
         return losses
 
 

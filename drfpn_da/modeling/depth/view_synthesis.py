@@ -90,14 +90,13 @@ class ViewSynthesis:
             poses = [pose_matrix(*motions[0], invert=True), pose_matrix(*motions[1])]
             groups = _by_size([tuple(x["image"].shape[-2:]) for x in samples])
             terms = [
-                self.of_one_size(
-                    samples, indices, disparities, [pose[indices] for pose in poses], generator
-                )
+                self.of_one_size(samples, indices, disparities, _rows(poses, indices), generator)
                 for indices in groups
             ]
-            shares = torch.tensor([len(g) / len(samples) for g in groups], device=device)
+            shares = [len(indices) / len(samples) for indices in groups]
             photometric, smoothness, moving = (
-                (torch.stack(values) * shares).sum() for values in zip(*terms)
+                torch.stack([x * share for x, share in zip(values, shares)]).sum()
+                for values in zip(*terms)
             )
         losses = {
             "loss_photometric": photometric,
@@ -122,27 +121,29 @@ class ViewSynthesis:
             poses: (N, 4, 4) of these samples, to the earlier frame and to the later.
             generator: of the noise that decides ties.
         """
+        samples, disparities = [samples[i] for i in indices], _rows(disparities, indices)
         device = disparities[0].device
         previous, target, following = (
-            torch.stack([samples[i][key] for i in indices]).to(device).float() / 255
+            torch.stack([x[key] for x in samples]).to(device, non_blocking=True).float() / 255
             for key in FRAMES
         )
-        intrinsics = torch.stack([samples[i]["intrinsics"] for i in indices]).to(device).float()
+        intrinsics = torch.stack([x["intrinsics"] for x in samples])
+        intrinsics = intrinsics.to(device, non_blocking=True).float()
         height, width = target.shape[-2:]
         padded = disparities[0].shape[-2:]
         sources = (previous, following)
         identity: list[Tensor] = []
         if self.auto_mask:
             identity = [photometric_error(x, target, self.ssim_weight) for x in sources]
+        full = [F.interpolate(x, padded, mode="bilinear", align_corners=False) for x in disparities]
+        depths = [self.depth(x[..., :height, :width]) for x in full]
+        views = [(x, depth, pose) for depth in depths for x, pose in zip(sources, poses)]
+        # A GPU's time is that of the launches: all at once. A CPU's cache holds one at a time.
+        portions = [views] if device.type == "cuda" else [[view] for view in views]
+        errors = [x for some in portions for x in self._errors(some, intrinsics, target)]
         photometric, smoothness, moving = [], [], []
         for scale, disparity in enumerate(disparities):
-            disparity = disparity[indices]
-            full = F.interpolate(disparity, padded, mode="bilinear", align_corners=False)
-            depth = self.depth(full[..., :height, :width])
-            warped = [
-                photometric_error(synthesize(x, depth, intrinsics, p), target, self.ssim_weight)
-                for x, p in zip(sources, poses)
-            ]
+            warped = errors[2 * scale : 2 * scale + 2]
             error, moves = minimum_reprojection(warped, identity, generator)
             photometric.append(error.mean())
             moving.append(moves.float().mean())
@@ -152,6 +153,24 @@ class ViewSynthesis:
             smoothness.append(edge_aware_smoothness(normalized, small) / 2**scale)
         means = [torch.stack(values).mean() for values in (photometric, smoothness, moving)]
         return means[0], means[1], means[2]
+
+    def _errors(
+        self, views: Sequence[tuple[Tensor, Tensor, Tensor]], intrinsics: Tensor, target: Tensor
+    ) -> Sequence[Tensor]:
+        """Photometric errors (N, 1, H, W) of views: neighbour, depth and pose of each."""
+        source, depth, pose = (torch.cat(values) for values in zip(*views))
+        count = len(views)
+        warped = synthesize(source, depth, intrinsics.repeat(count, 1, 1), pose)
+        targets = target.repeat(count, 1, 1, 1)
+        return photometric_error(warped, targets, self.ssim_weight).chunk(count)
+
+
+def _rows(maps: Sequence[Tensor], indices: list[int]) -> list[Tensor]:
+    """Return these rows of each tensor."""
+    if len(indices) == len(maps[0]):
+        return list(maps)
+    rows = torch.tensor(indices).to(maps[0].device, non_blocking=True)
+    return [one.index_select(0, rows) for one in maps]
 
 
 def _by_size(sizes: Sequence[tuple[int, ...]]) -> list[list[int]]:

@@ -18,6 +18,7 @@ from ...functional import SOURCE, TARGET
 from ..feature_taps import FeatureTaps
 from ..inner_keys import InnerKeys
 from ..objective import OBJECTIVE_REGISTRY, AdaptationStep, DomainPass, Objective
+from ..step_scalars import scalars_read_at_once
 from ..teacher import MeanTeacher
 
 logger = logging.getLogger(__name__)
@@ -234,6 +235,7 @@ class AdaptiveModel(nn.Module):
         with taps.record(picture_sizes(batched_inputs)):
             return detector(batched_inputs)
 
+    @scalars_read_at_once()
     def _train(self, batched_inputs: Inputs) -> dict[str, Tensor]:
         source, target = split_domains(batched_inputs)
         iteration = get_event_storage().iter
@@ -351,7 +353,7 @@ def preprocess(detector: nn.Module, inputs: Inputs) -> ImageList:
         return images
     # SemanticSegmentor does it within its forward.
     mean, std = detector.pixel_mean, detector.pixel_std
-    pictures = [(x["image"].to(mean.device) - mean) / std for x in inputs]
+    pictures = [(x["image"].to(mean.device, non_blocking=True) - mean) / std for x in inputs]
     backbone: Any = detector.backbone
     return ImageList.from_tensors(
         pictures, backbone.size_divisibility, padding_constraints=backbone.padding_constraints

@@ -10,11 +10,11 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
 from detectron2.modeling.meta_arch.fcos import FCOS as _FCOS
 from detectron2.modeling.meta_arch.fcos import FCOSHead
 from detectron2.structures import Boxes
-from fvcore.nn import giou_loss
 from torch import Tensor
 
 from ...functional import at_least_float32
 from ...functional.centerness import centerness as centerness_of
+from ...functional.giou import generalized_iou_loss
 from ...node_arguments import arguments
 from ..dense_heads import SlenderFCOSHead
 
@@ -151,10 +151,15 @@ class FCOS(_FCOS):
         boxes = torch.stack(
             [self.box2box_transform.apply_deltas(d, points) for d in torch.cat(deltas, dim=1)]
         )
-        loss = giou_loss(boxes[positive], torch.stack(gt_boxes)[positive], reduction="none")
+        # All points, the others as the unit box: to choose the positives, the host would wait.
+        unit = torch.linspace(0, 1, 4, dtype=boxes.dtype, device=boxes.device).round()
+        chosen = positive[..., None]
+        target = torch.where(chosen, torch.stack(gt_boxes), unit)
+        loss = generalized_iou_loss(torch.where(chosen, boxes, unit), target)
+        loss = loss.masked_fill(~positive, 0)
         if not self.centerness_weighted_loss:
             return loss.sum() / self.loss_normalizer
-        weight = self.compute_ctrness_targets(anchors, gt_boxes)[positive]
+        weight = self.compute_ctrness_targets(anchors, gt_boxes).masked_fill(~positive, 0)
         return (loss * weight).sum() / weight.sum().clamp(min=1e-6)
 
     def compute_ctrness_targets(self, anchors: list[Boxes], gt_boxes: list[Tensor]) -> Tensor:

@@ -13,11 +13,12 @@ from detectron2.layers import cat
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from detectron2.structures import Instances
 from detectron2.utils import comm
-from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from ...functional import at_least_float32, mean_by_group, rank_regularisation, split_by_importance
+from ...functional import at_least_float32
+from ...functional.importance import group_means, importance_means, rank_of_means
 from ...node_arguments import arguments
+from ..step_scalars import put_scalars
 
 logger = logging.getLogger(__name__)
 
@@ -191,38 +192,37 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
         return super().predict_probs(predictions[:2], proposals)
 
     def _rank_loss(self, alpha: Tensor, foreground: Tensor, proposals: list[Instances]) -> Tensor:
-        alpha = at_least_float32(alpha)
+        # How many are ranked stays on the device, as a mask: the host does not wait for it.
         annotations = gt_field(proposals, ROW, alpha.device)
-        means = mean_by_group(alpha[foreground], annotations[foreground])[1]
+        means, ranked = group_means(at_least_float32(alpha), annotations, foreground)
         if self.scope == "global" and comm.get_world_size() > 1:
-            means = gather_with_own_gradient(means)
-        if len(means) >= self.min_group:
-            rank = rank_regularisation(means, self.beta, self.margin)
-        else:  # connected to the graph, so that no parameter is unused
-            rank = (alpha.sum() + self.margin) * 0
-        self._log(means.detach(), rank.detach())
+            means = gather_with_own_gradient(means[ranked])
+            ranked = torch.ones_like(means, dtype=torch.bool)
+        found, counts = importance_means(means, self.beta, ranked)
+        rank = rank_of_means(found, counts, self.margin, self.min_group)
+        self._log(means.detach(), ranked, found.detach(), counts, rank.detach())
         return rank
 
     @torch.no_grad()
-    def _log(self, means: Tensor, rank: Tensor) -> None:
+    def _log(
+        self, means: Tensor, ranked: Tensor, of_groups: Tensor, counts: Tensor, rank: Tensor
+    ) -> None:
         """Log the importances of what is ranked; warn when they no longer differ."""
-        if len(means) < max(self.min_group, 2):
-            return
-        high, low = split_by_importance(means, self.beta)
-        if not len(high) or not len(low):
-            return
+        squares = (means - of_groups[2]).square().masked_fill(~ranked, 0).sum()
         values = {
-            "alpha_mean": means.mean(),
-            "alpha_std": means.std(),
-            "alpha_high": means[high].mean(),
-            "alpha_low": means[low].mean(),
-            "rr_active_frac": (rank > 0).float(),
+            "alpha_mean": of_groups[2],
+            "alpha_std": (squares / (counts[2] - 1).clamp(min=1)).sqrt(),
+            "alpha_high": of_groups[0],
+            "alpha_low": of_groups[1],
+            "rr_active_frac": rank > 0,
         }
-        numbers = torch.stack([value.float() for value in values.values()]).tolist()
-        storage = get_event_storage()
-        for name, number in zip(values, numbers):
-            storage.put_scalar(f"scn/{name}", number)
-        self._collapsed = self._collapsed + 1 if numbers[1] < COLLAPSED_STD else 0
+        enough = (counts[:2].amin() > 0) & (counts[2] >= self.min_group)
+        put_scalars({f"scn/{k}": v for k, v in values.items()}, enough, self._watch)
+
+    def _watch(self, numbers: dict[str, float]) -> None:
+        """Warn, once, when importances have not differed for long."""
+        small = numbers["scn/alpha_std"] < COLLAPSED_STD
+        self._collapsed = self._collapsed + 1 if small else 0
         if self._collapsed == COLLAPSED_STEPS:
             logger.warning(
                 "SCN: for %d steps the importances have hardly differed (standard deviation below "
@@ -230,7 +230,7 @@ class SCNFastRCNNOutputLayers(FastRCNNOutputLayers):
                 "or RR_WEIGHT keeps them apart; relabelling does not depend on them.",
                 COLLAPSED_STEPS,
                 COLLAPSED_STD,
-                numbers[0],
+                numbers["scn/alpha_mean"],
             )
 
 
@@ -250,9 +250,8 @@ def _shares(alpha: Tensor, foreground: Tensor) -> Tensor:
 
     Easy background would otherwise take all weight from the objects, as less loss is less to weigh.
     """
-    if not foreground.any():
-        return torch.ones_like(alpha) + alpha * 0
-    mean = alpha[foreground].mean()
+    count = foreground.sum().clamp(min=1)
+    mean = alpha.masked_fill(~foreground, 0).sum() / count
     share = (alpha + SHARE_FLOOR) / (mean + SHARE_FLOOR)
     return torch.where(foreground, share, torch.ones_like(share))
 

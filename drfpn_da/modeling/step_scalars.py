@@ -1,0 +1,81 @@
+"""Scalars that a training step logs from the device, all read in one transfer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Callable, Optional
+
+import torch
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+
+Heard = Callable[[dict[str, float]], None]
+_Entry = tuple[dict[str, Tensor], Optional[Tensor], Optional[Heard]]
+_WAITING: ContextVar[Optional[list[_Entry]]] = ContextVar("scalars of a step", default=None)
+
+
+@contextlib.contextmanager
+def scalars_read_at_once() -> Iterator[None]:
+    """Inside the block, :func:`put_scalars` waits; its end reads everything in one transfer.
+
+    To read one number, the host waits until the device has done all it was given before. A step
+    that reads its numbers one by one waits as often. A block inside a block leaves it to that one.
+    """
+    if _WAITING.get() is not None:
+        yield
+        return
+    waiting: list[_Entry] = []
+    token = _WAITING.set(waiting)
+    try:
+        yield
+    finally:
+        _WAITING.reset(token)
+    _write(waiting)
+
+
+def put_scalars(
+    values: Mapping[str, Tensor], where: Optional[Tensor] = None, heard: Optional[Heard] = None
+) -> None:
+    """Log tensors of one number, at once or at the end of :func:`scalars_read_at_once`.
+
+    Args:
+        values: by the name of the scalar; no gradient is kept.
+        where: () bool; False: nothing of this call is logged.
+        heard: called with the numbers after they have been logged.
+    """
+    entry: _Entry = ({name: value.detach() for name, value in values.items()}, where, heard)
+    waiting = _WAITING.get()
+    if waiting is None:
+        _write([entry])
+    else:
+        waiting.append(entry)
+
+
+def read_with_scalars(tensors: Sequence[Tensor]) -> list[float]:
+    """Read tensors of one number, in one transfer with the scalars that wait, which are logged."""
+    waiting = _WAITING.get() or []
+    entries = waiting[:]
+    waiting.clear()
+    return _write(entries, tensors)
+
+
+def _write(entries: list[_Entry], others: Sequence[Tensor] = ()) -> list[float]:
+    tensors = [
+        x for values, where, _ in entries for x in (*values.values(), where) if x is not None
+    ]
+    tensors += [x.detach().reshape(()) for x in others]
+    if not tensors:
+        return []
+    kind = torch.float64 if any(x.dtype == torch.float64 for x in tensors) else torch.float32
+    numbers = iter(torch.stack([x.to(tensors[0].device, kind) for x in tensors]).tolist())
+    for values, where, heard in entries:
+        found = {name: next(numbers) for name in values}
+        if where is not None and not next(numbers):
+            continue
+        for name, number in found.items():
+            get_event_storage().put_scalar(name, number)
+        if heard is not None:
+            heard(found)
+    return list(numbers)
