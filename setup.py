@@ -92,7 +92,9 @@ def get_long_description() -> str:
 setup(
     name="drfpn_da",
     version=get_version(),
-    description="Adapt, train and audit detectors when labels are scarce, noisy or from another domain",
+    description=(
+        "Adapt, train and audit detectors when labels are scarce, noisy or from another domain"
+    ),
     long_description=get_long_description(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -267,8 +267,8 @@ def _open_changes(history: list[Entry]) -> list[Entry]:
         elif entry.status == "undone" and entry.undoes:
             del changes[-entry.undoes :]
         elif entry.status == "undone":
-            befores = [change.old for change in changes]
-            del changes[befores.index(entry.new) if entry.new in befores else 0 :]
+            former = [change.old for change in changes]
+            del changes[former.index(entry.new) if entry.new in former else 0 :]
         else:
             changes.append(entry)
     return changes
