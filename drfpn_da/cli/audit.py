@@ -13,7 +13,7 @@ from ..config import setup_cfg
 from ..data import load_indexed
 from ..data.coco import load_coco
 from ..data.validate import check_classes
-from ..engine.label_sweep import find_suspects, fold_of, propose, sweep_labels
+from ..engine.confidence_sweep import find_suspects, fold_of, propose, sweep_labels
 from ..labels import AnnotationIndex, Entry, RelabelStore
 from ..labels.audit import AuditThresholds, Suspect
 from ..labels.export import to_cleanlab

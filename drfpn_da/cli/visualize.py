@@ -19,7 +19,7 @@ from ..data.loader import run_seed
 from ..data.seeding import Stream, derive_seed
 from ..data.validate import check_classes
 from ..functional.generators import step_generator
-from ..modeling.own_disparity import predict_disparities, with_disparity
+from ..modeling.predicted_disparity import predict_disparities, with_disparity
 from ..objectives.depth_mix import Mix
 from ..visualization import (
     draw_training_input,
