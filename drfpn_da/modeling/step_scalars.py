@@ -5,14 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 import torch
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 Heard = Callable[[dict[str, float]], None]
-_Entry = tuple[dict[str, Tensor], Optional[Tensor], Optional[Heard]]
+
+
+class _Entry(NamedTuple):
+    values: dict[str, Tensor]
+    where: Optional[Tensor]
+    heard: Optional[Heard]
+    scope: str
+
+
 _WAITING: ContextVar[Optional[list[_Entry]]] = ContextVar("scalars of a step", default=None)
 
 
@@ -45,7 +53,9 @@ def put_scalars(
         where: () bool; False: nothing of this call is logged.
         heard: called with the numbers after they have been logged.
     """
-    entry: _Entry = ({name: value.detach() for name, value in values.items()}, where, heard)
+    scope = get_event_storage()._current_prefix  # of detectron2's name_scope, now
+    detached = {name: value.detach() for name, value in values.items()}
+    entry = _Entry(detached, where, heard, scope)
     waiting = _WAITING.get()
     if waiting is None:
         _write([entry])
@@ -62,20 +72,20 @@ def read_with_scalars(tensors: Sequence[Tensor]) -> list[float]:
 
 
 def _write(entries: list[_Entry], others: Sequence[Tensor] = ()) -> list[float]:
-    tensors = [
-        x for values, where, _ in entries for x in (*values.values(), where) if x is not None
-    ]
+    tensors = [x for e in entries for x in (*e.values.values(), e.where) if x is not None]
     tensors += [x.detach().reshape(()) for x in others]
     if not tensors:
         return []
     kind = torch.float64 if any(x.dtype == torch.float64 for x in tensors) else torch.float32
     numbers = iter(torch.stack([x.to(tensors[0].device, kind) for x in tensors]).tolist())
-    for values, where, heard in entries:
-        found = {name: next(numbers) for name in values}
-        if where is not None and not next(numbers):
+    for entry in entries:
+        found = {name: next(numbers) for name in entry.values}
+        if entry.where is not None and not next(numbers):
             continue
-        for name, number in found.items():
-            get_event_storage().put_scalar(name, number)
-        if heard is not None:
-            heard(found)
+        storage = get_event_storage()
+        with storage.name_scope(entry.scope) if entry.scope else contextlib.nullcontext():
+            for name, number in found.items():
+                storage.put_scalar(name, number)
+        if entry.heard is not None:
+            entry.heard(found)
     return list(numbers)

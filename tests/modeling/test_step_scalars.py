@@ -28,3 +28,16 @@ def test_what_is_read_in_a_block_comes_with_the_scalars():
         assert read_with_scalars([torch.tensor(5.0), exact]) == [5.0, 0.1]
         assert storage.latest()["a"][0] == 2.0
     assert read_with_scalars([]) == []
+
+
+def test_names_have_the_scope_of_where_they_were_put():
+    """As the stages of a cascade have."""
+    with EventStorage() as storage:
+        with scalars_read_at_once():
+            with storage.name_scope("stage0"):
+                put_scalars({"a": torch.tensor(1.0)})
+            put_scalars({"a": torch.tensor(2.0)})
+        with storage.name_scope("stage1"):
+            put_scalars({"a": torch.tensor(3.0)})
+        latest = {name: value for name, (value, _) in storage.latest().items()}
+    assert latest == {"stage0/a": 1.0, "a": 2.0, "stage1/a": 3.0}
