@@ -17,6 +17,7 @@ from benchmarks.gpu.checks import DrawsOfTheCPU, Skip, largest_difference, verdi
 from benchmarks.gpu.pairs import PUBLISHED, SMALL, published_configs, small_configs
 from benchmarks.gpu.record import Record
 from drfpn_da.config import check_config
+from drfpn_da.engine import Trainer
 from drfpn_da.functional.generators import step_generator
 
 # On "cuda" with the tool beside the checkout, which must be opened before anything else.
@@ -154,6 +155,15 @@ def test_methods_and_the_plain_models_beside_them(name, tmp_path):
             check_config(plain)
             assert method.SOLVER.IMS_PER_BATCH == plain.SOLVER.IMS_PER_BATCH
             assert method.MODEL != plain.MODEL
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_read_generated_streets(name, tmp_path):
+    args = argparse.Namespace(size=(64, 128), device="cpu")
+    for cfg in published_configs(name, args, str(tmp_path)):
+        batch = next(iter(Trainer.build_train_loader(cfg)))
+        assert sum(one.get("domain") != "target" for one in batch) == 2
+        assert {tuple(one["image"].shape) for one in batch} == {(3, 64, 128)}
 
 
 def test_without_a_gpu_it_says_how_to_try(capsys):

@@ -51,11 +51,13 @@ _TARGET = ["DATASETS.TARGET", ("streets_mini_foggy_train",), "SOLVER.TARGET_IMS_
 _SIX_CLASSES = [
     *("SOLVER.IMS_PER_BATCH", 2, "SOLVER.REFERENCE_WORLD_SIZE", 0, "TEST.BEST_METRIC", ""),
     *("MODEL.ROI_HEADS.NUM_CLASSES", 6, "MODEL.RETINANET.NUM_CLASSES", 6),
-    *("MODEL.FCOS.NUM_CLASSES", 6),
+    *("MODEL.FCOS.NUM_CLASSES", 6, "INPUT.MASK_FORMAT", "bitmask"),
 ]
 _BOXES = [*_CLEAR, *_SIX_CLASSES]
 _PIXELS = [
     *(*_CLEAR, *_TARGET, "SOLVER.IMS_PER_BATCH", 2, "TEST.BEST_METRIC", ""),
+    # DepthMix reads the labels of target pictures that have some.
+    *("DATASETS.TARGET", ("streets_mini_clear_train",)),
     *("INPUT.DISPARITY.ROOT", "", "INPUT.CROP.ENABLED", False),
     *("DATASETS.LABELLED.COUNT", 8, "DATASETS.LABELLED.FILE", ""),
 ]
