@@ -3,9 +3,9 @@
 
 import sys
 
-from drfpn_da.cli.main import main
+from drfpn_da.cli.main import Script
 
-COMMAND = ["predict"]
+main = Script("predict")
 
 if __name__ == "__main__":
-    sys.exit(main([*COMMAND, *sys.argv[1:]]))
+    sys.exit(main.run())

@@ -3,9 +3,8 @@
 
 import sys
 
-from drfpn_da.cli.main import main
-
-COMMAND = ["train"]
+from drfpn_da.cli.main import Script
+from drfpn_da.cli.train_lazy import main  # noqa: F401  (for launchers of one's own)
 
 if __name__ == "__main__":
-    sys.exit(main([*COMMAND, *sys.argv[1:]]))
+    sys.exit(Script("train").run())

@@ -107,3 +107,25 @@ def _message(error: BaseException) -> str | None:
     # str() of a KeyError would put its sentence in quotes, line breaks written as \n.
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return text if " " in text.strip() else None
+
+
+class Script:
+    """A command as a file of ``tools``, which others may load and call.
+
+    Args:
+        command: its words, such as "audit".
+    """
+
+    def __init__(self, *command: str) -> None:
+        self.command = command
+
+    def __call__(self, words: Optional[Sequence[str]] = None) -> Any:
+        """Do what the words after the command say; return what was written or found.
+
+        Errors pass. By default the words are those that the program was started with.
+        """
+        return call([*self.command, *(sys.argv[1:] if words is None else words)])
+
+    def run(self) -> int:
+        """Do it as a program; return the exit code, see :func:`main`."""
+        return main([*self.command, *sys.argv[1:]])

@@ -198,8 +198,9 @@ def test_scripts_can_be_executed(repository):
 
 
 def test_tools_are_commands(repository):
+    found = 0
     for path in sorted((repository / "tools").glob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        if "COMMAND = " in text:
-            words = tuple(json.loads(text.split("COMMAND = ")[1].split("\n")[0]))
-            assert any(known[: len(words)] == words for known in COMMANDS), path
+        for words in re.findall(r"Script\(([^)]+)\)", path.read_text(encoding="utf-8")):
+            command, found = tuple(json.loads(f"[{words}]")), found + 1
+            assert any(known[: len(command)] == command for known in COMMANDS), path
+    assert found > 15
