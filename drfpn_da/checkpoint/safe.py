@@ -88,9 +88,10 @@ class SafeCheckpointer(DetectionCheckpointer):
             CheckpointError: it is not there, is damaged, holds objects of other kinds, or does not
                 fit the model.
         """
-        if path and "://" not in path and not os.path.isfile(path):
+        file = path.partition("?")[0]  # what follows says how its names are matched
+        if file and "://" not in file and not os.path.isfile(file):
             raise CheckpointError(
-                f'checkpoint {path} does not exist: write the path of a file of weights, or "" '
+                f'checkpoint {file} does not exist: write the path of a file of weights, or "" '
                 "to start at random, in MODEL.WEIGHTS (LazyConfig: train.init_checkpoint)"
             )
         self._source = path

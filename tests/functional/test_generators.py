@@ -51,7 +51,8 @@ def test_processes_that_a_stock_trainer_seeds_draw_different_numbers():
 
 def test_nothing_else_seeds_a_generator():
     found = set()
-    for path in sorted(PACKAGE.rglob("*.py")):
+    # Commands that draw examples are no training: they seed the process they have to themselves.
+    for path in sorted(set(PACKAGE.rglob("*.py")) - set(PACKAGE.glob("cli/*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 if node.func.attr in SEEDERS:
