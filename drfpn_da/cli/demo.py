@@ -40,7 +40,7 @@ def write_page(folder: Path, seconds: float | None = None) -> list[Path]:
     runs = {name: Run(folder / name) for name in NAMES}
     page = Page(
         "drfpn_da in four chapters",
-        "Detectors for places where the labels are not, trained just now on generated streets. "
+        "Detectors for domains without labels, trained just now on generated streets. "
         "Small models and few minutes: this shows how things work; docs/results.md has the "
         "studies over seeds.",
     )

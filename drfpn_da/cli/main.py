@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="drfpn-da",
-        description="Detectors and segmentors for where the labels are not.",
+        description="Adapt, train and audit detectors when labels are scarce, noisy or foreign.",
         epilog=EPILOG,
         formatter_class=HelpFormatter,
     )
