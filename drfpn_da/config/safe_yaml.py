@@ -58,7 +58,8 @@ def merge_file(cfg: CfgNode, path: str) -> None:
         ValueError: see :func:`check_yaml`.
         KeyError: an unknown key.
     """
-    check_yaml(path)
+    if not isinstance(cfg, SafeCfgNode):  # which checks by itself
+        check_yaml(path)
     # Nothing is left to be run but what detectron2 ships.
     cfg.merge_from_file(path, allow_unsafe=True)
 

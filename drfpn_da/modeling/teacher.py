@@ -9,7 +9,7 @@ import torch
 from detectron2.layers import FrozenBatchNorm2d
 from torch import Tensor, nn
 
-from ..layers.frozen_norm import Kept
+from ..layers.kept import Kept
 from .inner_keys import InnerKeys, InnerNames
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,8 @@ class MeanTeacher(InnerNames):
         self.average_buffers, self.train_mode = average_buffers, train_mode
         self.detector = copy.deepcopy(student).requires_grad_(False).eval()
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
-        self._counted = (self.updates, self.updates._version, 0)
+        self._count = Kept()
+        self._count.put([self.updates], 0)
         self._equal = Kept()
         self._moved = False
         self.objectives = nn.ModuleDict()
@@ -122,7 +123,7 @@ class MeanTeacher(InnerNames):
             return
         self.updates += 1
         self._moved = True
-        self._counted = (self.updates, self.updates._version, updates + 1)
+        self._count.put([self.updates], updates + 1)
         keep = min(self.decay, 1 - 1 / (updates + 2))
         pairs = self._moving(_pairs(self.detector, student, self.average_buffers), student)
         floating = [pair for pair in pairs if pair[0].is_floating_point()]
@@ -146,17 +147,14 @@ class MeanTeacher(InnerNames):
 
     def _count_updates(self) -> int:
         """Return the number of averaged steps; the device is asked where others have set it."""
-        known, version, count = self._counted
-        if known is not self.updates or version != self.updates._version:
-            count = int(self.updates)
-            self._counted = (self.updates, self.updates._version, count)
+        count: int = self._count.get([self.updates], lambda: int(self.updates))
         return count
 
     @torch.no_grad()
     def copy_from(self, student: nn.Module) -> None:
         """Become the student's equal and forget the average."""
         self.updates.zero_()
-        self._counted = (self.updates, self.updates._version, 0)
+        self._count.put([self.updates], 0)
         for mine, its in _pairs(self.detector, student):
             mine.copy_(its)
         self._equal.forget()

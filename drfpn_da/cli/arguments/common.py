@@ -142,3 +142,16 @@ def new_file(name: str) -> Path:
     if path.exists():
         raise argparse.ArgumentTypeError(f"{name} exists: name a new file")
     return path
+
+
+def add_image_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--datasets`` and ``--images``, which name the pictures that a command reads.
+
+    Args:
+        parser: of the command.
+        default: key of the data sets that are read where neither is given.
+    """
+    parser.add_argument(
+        "--datasets", nargs="+", metavar="SET", help=f"registered names; default: {default}"
+    )
+    parser.add_argument("--images", metavar="FOLDER", help="pictures below a folder instead")

@@ -14,16 +14,13 @@ from __future__ import annotations
 
 import argparse
 
-from .common import add_config_options
+from .common import add_config_options, add_image_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``depth``."""
     add_config_options(parser, register=True)
-    parser.add_argument(
-        "--datasets", nargs="+", metavar="SET", help="registered names; default: DATASETS.TEST"
-    )
-    parser.add_argument("--images", metavar="FOLDER", help="pictures below a folder instead")
+    add_image_options(parser, "DATASETS.TEST")
     parser.add_argument("--output", required=True, metavar="FOLDER", help="of the files")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument(

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import argparse
 
-from .common import add_config_options
+from .common import add_config_options, add_image_options
 
 METHODS = ("diversity", "uncertainty", "both", "entropy", "random")
 
@@ -37,10 +37,7 @@ METHODS = ("diversity", "uncertainty", "both", "entropy", "random")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``select``."""
     add_config_options(parser, register=True)
-    parser.add_argument(
-        "--datasets", nargs="+", metavar="SET", help="registered names; default: DATASETS.TRAIN"
-    )
-    parser.add_argument("--images", metavar="FOLDER", help="pictures below a folder instead")
+    add_image_options(parser, "DATASETS.TRAIN")
     parser.add_argument("--method", choices=METHODS, default="diversity", help="see above")
     parser.add_argument(
         "--budgets", nargs="+", type=int, required=True, metavar="N", help="numbers, ascending"
