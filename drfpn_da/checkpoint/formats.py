@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from .fit import CheckpointError
 
@@ -54,6 +52,10 @@ def read_weights(file: str) -> Mapping[str, Any]:
 
 
 def _read_safetensors(file: str) -> dict[str, torch.Tensor]:
+    # Here, for a machine without it trains and predicts as well.
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         return load_file(file)
     except SafetensorError as error:
